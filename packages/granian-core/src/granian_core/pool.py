@@ -1,0 +1,217 @@
+"""The elastic thread pool on which blocking applications run.
+
+Rules:
+
+- A job goes to the thread that became idle *last*. So the threads that a burst
+  started stay idle at the bottom of the stack and leave, whatever the load on top;
+  a shared queue wakes its waiters in turn and would keep all of them alive.
+- All bookkeeping happens under one plain lock, held for a few instructions. A
+  thread belongs to exactly one of three: the idle stack, a job, or the door.
+- A thread whose wait timed out leaves only if it still finds itself on the idle
+  stack, under that lock. If it does not, `BlockingPool.submit` has taken it off and
+  its job is on the way: it waits for it, however long that takes. No job is lost.
+- A thread that ends a job takes a queued one before it becomes idle, so the queue
+  is empty whenever a thread is idle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TypeAlias
+
+logger = logging.getLogger("_granian.pool")
+
+Job: TypeAlias = tuple[Callable[..., object], tuple[object, ...]]
+
+
+class _Worker:
+    """One thread, and the slot in which it finds its next job."""
+
+    __slots__ = ("job", "permanent", "wake")
+
+    def __init__(self, job: Job, *, permanent: bool) -> None:
+        self.job: Job | None = job
+        self.permanent = permanent
+        self.wake = threading.Lock()
+        self.wake.acquire()
+
+    def hand_over(self, job: Job | None) -> None:
+        """Give the waiting thread its next job, or None to send it home."""
+        self.job = job
+        self.wake.release()
+
+
+class BlockingPool:
+    """Threads for blocking calls: started on demand, reused, and let go when idle.
+
+    Thread-safe. The threads are daemonic: they never keep the process alive.
+
+    Args:
+        max_threads: Most threads at a time, at least 1; further jobs are queued.
+        idle_timeout: Seconds after which an idle thread leaves. The first never does.
+        name: Prefix of the threads' names.
+    """
+
+    def __init__(
+        self, max_threads: int, idle_timeout: float = 30.0, name: str = "granian-blocking"
+    ) -> None:
+        if max_threads < 1:
+            raise ValueError(f"max_threads must be at least 1, not {max_threads}")
+        if not 0 <= idle_timeout <= threading.TIMEOUT_MAX:
+            raise ValueError(f"idle_timeout is out of range: {idle_timeout}")
+        self.max_threads = max_threads
+        self.idle_timeout = idle_timeout
+        self._name = name
+        self._lock = threading.Lock()
+        self._idle: list[_Worker] = []
+        self._queue: deque[Job] = deque()
+        self._workers: set[_Worker] = set()
+        self._started = 0
+        self._closed = False
+        self._ended = threading.Event()
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are now."""
+        return len(self._workers)
+
+    @property
+    def idle(self) -> int:
+        """How many of them wait for a job."""
+        return len(self._idle)
+
+    @property
+    def queued(self) -> int:
+        """How many jobs wait for a thread."""
+        return len(self._queue)
+
+    def submit(self, fn: Callable[..., object], *args: object) -> None:
+        """Run ``fn(*args)`` on a thread of the pool, as soon as there is one.
+
+        Never blocks. What escapes from *fn* is logged and ends there.
+
+        Raises:
+            RuntimeError: The pool is shut down, or has no thread and can start none.
+        """
+        job = (fn, args)
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the blocking pool is shut down")
+            if self._idle:
+                worker = self._idle.pop()
+            elif len(self._workers) >= self.max_threads:
+                self._queue.append(job)
+                return
+            else:
+                # Counted before it runs, so that submits in between see the true number.
+                fresh = _Worker(job, permanent=not self._workers)
+                self._workers.add(fresh)
+                self._started += 1
+                number = self._started
+                worker = None
+        if worker is not None:
+            worker.hand_over(job)
+        else:
+            self._start(fresh, number, job)
+
+    def shutdown(self, wait: bool = True, timeout: float = 0.0) -> bool:
+        """Take no more jobs, let idle threads go, and finish what is queued.
+
+        Blocks the calling thread: do not call it where the jobs still need that thread
+        (on their loop, or in a job itself).
+
+        Args:
+            wait: Whether to wait for the threads to end.
+            timeout: Most seconds to wait for all of them together. Threads that take
+                longer are left behind; they end after their job, or with the process.
+
+        Returns:
+            Whether all threads have ended.
+        """
+        with self._lock:
+            self._closed = True
+            idle = self._idle[:]
+            self._idle.clear()
+            if not self._workers:
+                self._ended.set()
+        for worker in idle:
+            worker.hand_over(None)
+        return self._ended.wait(timeout if wait else 0.0)
+
+    # -- threads ---------------------------------------------------------------
+
+    def _start(self, worker: _Worker, number: int, job: Job) -> None:
+        thread = threading.Thread(
+            target=self._work, args=(worker,), name=f"{self._name}-{number}", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError as exc:
+            self._start_failed(worker, job, exc)
+
+    def _start_failed(self, failed: _Worker, job: Job, exc: RuntimeError) -> None:
+        """Leave the job to the threads there are; without any, let the caller know."""
+        with self._lock:
+            self._leave(failed)
+            if not self._workers:
+                raise exc
+            idle = self._idle.pop() if self._idle else None
+            if idle is None:
+                self._queue.append(job)
+            threads = len(self._workers)
+        if idle is not None:
+            idle.hand_over(job)
+        logger.warning("Cannot start another blocking thread (%d are running): %s", threads, exc)
+
+    def _work(self, worker: _Worker) -> None:
+        lock, idle, queue = self._lock, self._idle, self._queue
+        job = worker.job
+        while job is not None:
+            worker.job = None
+            fn, args = job
+            try:
+                fn(*args)
+            except BaseException:  # SystemExit too: a job can not take the thread away
+                logger.exception("A job of the blocking pool raised an exception")
+            # An idle thread must not keep the last request's objects alive.
+            job = fn = args = None  # type: ignore[assignment]
+            with lock:
+                if queue:
+                    job = queue.popleft()
+                    continue
+                if self._closed:
+                    self._leave(worker)
+                    return
+                idle.append(worker)
+            job = self._wait(worker)
+
+    def _wait(self, worker: _Worker) -> Job | None:
+        """Wait on the idle stack for the next job; None means to leave."""
+        timeout = -1.0 if worker.permanent else self.idle_timeout
+        if not worker.wake.acquire(timeout=timeout):
+            if self._retire(worker):
+                return None
+            worker.wake.acquire()
+        job = worker.job
+        if job is None:
+            with self._lock:
+                self._leave(worker)
+        return job
+
+    def _retire(self, worker: _Worker) -> bool:
+        """Take a thread that waited in vain off the books, unless a job is on its way."""
+        with self._lock:
+            if worker not in self._idle:
+                return False
+            self._idle.remove(worker)
+            self._leave(worker)
+            return True
+
+    def _leave(self, worker: _Worker) -> None:
+        """Forget a thread; the caller holds the lock."""
+        self._workers.discard(worker)
+        if self._closed and not self._workers:
+            self._ended.set()
