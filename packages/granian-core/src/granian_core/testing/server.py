@@ -1,0 +1,80 @@
+"""A real server without sockets, for the tests of adapters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from granian_core.server import Server
+from granian_core.settings import ServerConfig
+from granian_core.testing.client import DEFAULT_TIMEOUT, MemoryClient
+from granian_core.testing.memory import DEFAULT_LOCAL, DEFAULT_PEER, MemoryTransport
+
+if TYPE_CHECKING:
+    from granian_core.interface import Interface
+
+
+class MemoryServer:
+    """Run an interface in a `granian_core.Server` that listens nowhere.
+
+    Use it as an asynchronous context manager inside a running loop::
+
+        async with MemoryServer(Echo()) as server:
+            response = await server.connect().request("POST", "/", body=b"hello")
+
+    Args:
+        interface: The interface under test.
+        config: The server's settings.
+        timeout: Seconds that one wait of a client may take, see `MemoryClient`.
+
+    Attributes:
+        server: The server itself, for what this class has no method for.
+        clients: Every client that was connected, in order.
+    """
+
+    def __init__(
+        self,
+        interface: Interface,
+        config: ServerConfig | None = None,
+        *,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> None:
+        self.server = Server(interface, config=config or ServerConfig())
+        self.clients: list[MemoryClient] = []
+        self._timeout = timeout
+
+    async def __aenter__(self) -> MemoryServer:
+        await self.server.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.server.__aexit__(exc_type, exc, traceback)
+
+    def connect(
+        self,
+        *,
+        peername: object = DEFAULT_PEER,
+        sockname: object = DEFAULT_LOCAL,
+        extra: Mapping[str, object] | None = None,
+    ) -> MemoryClient:
+        """Open a connection.
+
+        Args:
+            peername: The client's address; ``""`` poses as a unix socket's client.
+            sockname: The listener's address; a path poses as a unix socket.
+            extra: Further values for the transport's ``get_extra_info``.
+        """
+        transport = MemoryTransport(
+            asyncio.get_running_loop(), peername=peername, sockname=sockname, extra=extra
+        )
+        transport.connect(self.server.connection_factory())
+        client = MemoryClient(transport, timeout=self._timeout)
+        self.clients.append(client)
+        return client
