@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from granian.rsgi import HTTPProtocol, Scope
+    from granian_rsgi import HTTPProtocol, Scope
 
 
 async def app(scope: Scope, protocol: HTTPProtocol) -> None:

@@ -32,7 +32,7 @@ EXAMPLE = ["--interface", "asgi", "--working-dir", str(ROOT / "examples"), "asgi
 
 def main(arguments: list[str]) -> int:
     """Run the command that *arguments* name; return its exit code."""
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - whoever runs this may have another one
         print("Python 3.10 or later is needed", file=sys.stderr)
         return 2
     commands = {"serve": serve, "test": test}
@@ -85,12 +85,8 @@ def prepare(purpose: str, *installs: list[str]) -> None:
         print(f"Making {VENV}", file=sys.stderr)
         venv.create(VENV, with_pip=True)
     for arguments in installs:
-        subprocess.check_call(
-            [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-            + arguments,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-        )
+        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.check_call([*pip, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL)
     stamp.write_text(wanted)
 
 

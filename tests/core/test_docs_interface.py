@@ -63,9 +63,7 @@ def test_documented_interface_is_short() -> None:
 
 
 def test_documented_interface_serves_http() -> None:
-    request = (
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
-    )
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 
     head, _, body = serve_once(InterfaceOptions(), request).partition(b"\r\n\r\n")
 
