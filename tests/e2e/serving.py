@@ -72,7 +72,9 @@ class Log:
         with self._changed:
             return self._closed
 
-    def wait_for(self, pattern: str | re.Pattern[str], timeout: float = IO_TIMEOUT) -> re.Match[str]:
+    def wait_for(
+        self, pattern: str | re.Pattern[str], timeout: float = IO_TIMEOUT
+    ) -> re.Match[str]:
         """Return the first match of *pattern*, waiting until it is written.
 
         Raises:
@@ -175,7 +177,7 @@ class ServerProcess:
         return [int(pid) for pid in text.split() if _is_worker(int(pid))]
 
     def peak_memory(self) -> int:
-        """Return the most resident memory that one process of the server ever had, in bytes (Linux)."""
+        """Return the highest resident memory of any one process so far, in bytes (Linux)."""
         return max(_status_bytes(pid, "VmHWM") for pid in (self.pid, *self.worker_pids()))
 
     def stop(self, sig: int = signal.SIGTERM, timeout: float = STOP_TIMEOUT) -> int:

@@ -1,0 +1,163 @@
+"""The factories `asgi` and `asginl`, and the interface that they make."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from granian_asgi.http import HTTPExchange
+from granian_asgi.lifespan import Lifespan
+from granian_core import BaseInterface, ConfigurationError, InterfaceOptions
+
+if TYPE_CHECKING:
+    from granian_asgi.types import ASGIApplication, Scope
+    from granian_core import Fields, HTTPStream
+
+
+class ASGIInterface(BaseInterface):
+    """One ASGI 3 application in one worker.
+
+    Args:
+        app: The application.
+        options: What the server says; root path and access log matter here.
+        lifespan: Whether to speak the lifespan protocol.
+    """
+
+    def __init__(
+        self, app: ASGIApplication, options: InterfaceOptions, *, lifespan: bool = True
+    ) -> None:
+        self._app = app
+        self._root_path = options.root_path
+        self._access_log = options.access_log
+        self._state: dict[str, Any] = {}
+        self._lifespan = Lifespan(app, self._state) if lifespan else None
+
+    async def startup(self) -> None:
+        """Run the application's lifespan startup."""
+        if self._lifespan is not None:
+            await self._lifespan.startup()
+
+    async def shutdown(self) -> None:
+        """Run the application's lifespan shutdown."""
+        if self._lifespan is not None:
+            await self._lifespan.shutdown()
+
+    def handle_http(self, stream: HTTPStream) -> Awaitable[None]:
+        """Call the application; what it returns is run by the server as it is."""
+        headers = stream.headers
+        if not headers or headers[0][0] != b"host":  # the first one with almost any client
+            headers = with_host(headers, stream.authority)
+        # Nothing in it is shared with another request: applications write into scopes.
+        scope: Scope = {
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "extensions": {"http.response.pathsend": {}},
+            "type": "http",
+            "http_version": stream.http_version,
+            "server": stream.server,
+            "client": stream.client,
+            "scheme": stream.scheme,
+            "path": stream.path,
+            "raw_path": stream.raw_path,
+            "query_string": stream.query_string,
+            "headers": headers,
+            "method": stream.method,
+            "root_path": self._root_path,
+            "state": self._state.copy(),
+        }
+        exchange = HTTPExchange(stream)
+        awaitable = self._app(scope, exchange.receive, exchange.send)
+        if self._access_log:
+            return _run_logged(awaitable, stream, scope)
+        if awaitable is None:  # what the server would take for "dealt with on the spot"
+            raise TypeError("the ASGI application returned None instead of an awaitable")
+        return awaitable
+
+
+async def _run_logged(awaitable: Awaitable[None], stream: HTTPStream, scope: Scope) -> None:
+    """Run the application; let the access log see what its proxy wrappers found out."""
+    try:
+        await awaitable
+    finally:
+        stream.log_client = scope.get("client")
+        stream.log_scheme = scope.get("scheme", "")
+
+
+def with_host(headers: Fields, authority: bytes | None) -> Fields:
+    """Return *headers*, with a Host inserted first if there is none.
+
+    Its value is *authority*, or empty: HTTP/1.0 requests may lack one, and in HTTP/2
+    ``:authority`` stands for it.
+    """
+    for name, _ in headers:
+        if name == b"host":
+            return headers
+    return [(b"host", authority or b""), *headers]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ASGIFactory:
+    """Makes interfaces for ASGI applications; an entry point of ``granian.interfaces``."""
+
+    name: str
+    """The word for ``--interface``."""
+    lifespan: bool
+    """Whether applications see the lifespan protocol."""
+    interface_api: int = 1
+    """Version of the interface API that this adapter is written for."""
+    blocking: bool = False
+    """Applications run on the event loop."""
+    websockets: bool = False
+    """WebSockets are not served yet; upgrade requests arrive as plain requests."""
+    default_blocking_threads: int = 1
+    """There is no use for more."""
+
+    def __call__(self, target: object, options: InterfaceOptions) -> ASGIInterface:
+        """Make the interface for *target*.
+
+        Raises:
+            ConfigurationError: *target* is not an ASGI 3 application, or an option is
+                given that this interface does not have.
+        """
+        for key in options.extra:
+            raise ConfigurationError(
+                "--interface-option", key, f"the {self.name} interface has no options"
+            )
+        fault = find_fault(target)
+        if fault:
+            raise ConfigurationError("--interface", self.name, fault)
+        return ASGIInterface(cast("ASGIApplication", target), options, lifespan=self.lifespan)
+
+
+def find_fault(target: object) -> str:
+    """Say why *target* can not be an ASGI 3 application; empty if it may be one.
+
+    Only what its signature rules out is refused: compiled callables have none.
+    """
+    if not callable(target):
+        return f"the application must be callable, this is {type(target).__name__!r}"
+    try:
+        signature = inspect.signature(target, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return ""
+    if _takes(signature, 3):
+        return ""
+    wanted = "the application must take (scope, receive, send)"
+    if _takes(signature, 1):
+        return f"{wanted}; ASGI 2 applications, called in two steps, need a wrapper"
+    if _takes(signature, 2):
+        return f"{wanted}; this one looks like a WSGI or RSGI application"
+    return f"{wanted}, not {signature}"
+
+
+def _takes(signature: inspect.Signature, count: int) -> bool:
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
+
+
+asgi = ASGIFactory(name="asgi", lifespan=True)
+asginl = ASGIFactory(name="asginl", lifespan=False)
