@@ -1,0 +1,149 @@
+"""The RSGI interface: one application on a worker's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+from granian_core import (
+    INTERFACE_API,
+    BaseInterface,
+    ConfigurationError,
+    InterfaceOptions,
+    StartupError,
+)
+from granian_rsgi.http import HTTPProtocol
+from granian_rsgi.scope import HTTPScope, bracketed
+
+if TYPE_CHECKING:
+    from granian_core import HTTPStream
+
+logger = logging.getLogger("_granian.rsgi")
+
+Application: TypeAlias = Callable[[HTTPScope, HTTPProtocol], Awaitable[object]]
+
+
+class RSGIInterface(BaseInterface):
+    """Runs an RSGI application.
+
+    Args:
+        target: The application: an object with ``__rsgi__``, or a callable. Its
+            ``__rsgi_init__`` and ``__rsgi_del__`` are called if it has them.
+        options: What the server tells.
+
+    Raises:
+        ConfigurationError: *target* is not an RSGI application.
+    """
+
+    def __init__(self, target: object, options: InterfaceOptions) -> None:
+        self._target = target
+        self._application = _application(target)
+        self._access_log = options.access_log
+
+    def setup(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Call ``__rsgi_init__``.
+
+        Raises:
+            StartupError: It raised; the traceback has been logged.
+        """
+        hook = getattr(self._target, "__rsgi_init__", None)
+        if hook is None:
+            return
+        try:
+            hook(loop)
+        except Exception as exc:
+            logger.exception("Application hook __rsgi_init__ raised an exception")
+            raise StartupError(f"__rsgi_init__ raised {type(exc).__name__}") from exc
+
+    def teardown(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Call ``__rsgi_del__``; what it raises is logged, for the stop goes on."""
+        hook = getattr(self._target, "__rsgi_del__", None)
+        if hook is None:
+            return
+        try:
+            hook(loop)
+        except Exception:
+            logger.exception("Application hook __rsgi_del__ raised an exception")
+
+    async def handle_http(self, stream: HTTPStream) -> None:
+        """Run the application for one request, then what it left to be sent."""
+        if self._access_log and stream.client is not None:
+            # The scope is read-only, so what the application sees is known already.
+            host, port = stream.client
+            stream.log_client = (bracketed(host), port)
+        protocol = HTTPProtocol(stream)
+        try:
+            await self._application(HTTPScope(stream), protocol)
+        except BaseException:
+            if protocol.file_task is not None:
+                protocol.file_task.cancel()
+            raise
+        if protocol.file_task is not None:
+            await protocol.file_task
+
+
+class RSGIFactory:
+    """Makes `RSGIInterface` objects; the entry point ``rsgi`` of ``granian.interfaces``."""
+
+    name = "rsgi"
+    interface_api = INTERFACE_API
+    blocking = False
+    websockets = False
+    default_blocking_threads = 1
+
+    def __call__(self, target: object, options: InterfaceOptions) -> RSGIInterface:
+        """Make the interface for *target*.
+
+        Raises:
+            ConfigurationError: *target* is not an RSGI application.
+        """
+        return RSGIInterface(target, options)
+
+
+rsgi = RSGIFactory()
+"""The factory that ``--interface rsgi`` names."""
+
+
+def _application(target: object) -> Application:
+    own = getattr(target, "__rsgi__", None)
+    if own is not None and isinstance(target, type):
+        raise _refused("the target is a class; name an instance of it, or use --factory")
+    application = target if own is None else own
+    if not callable(application):
+        raise _refused(f"a {type(target).__name__} is neither callable nor has __rsgi__")
+    _check_signature(application)
+    return cast(Application, application)
+
+
+def _check_signature(application: Callable[..., object]) -> None:
+    try:
+        signature = inspect.signature(application)
+    except (TypeError, ValueError):  # built in, or compiled without a signature
+        return
+    names = [
+        parameter.name
+        for parameter in signature.parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}
+    ]
+    if names == ["environ", "start_response"]:
+        raise _refused("the target looks like a WSGI application; use --interface wsgi")
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        if len(names) == 3:
+            raise _refused(
+                "the target looks like an ASGI application (it takes three arguments); "
+                "use --interface asgi"
+            ) from None
+        raise _refused(
+            "an RSGI application is called with two arguments, scope and protocol; "
+            f"this one has the signature {signature}"
+        ) from None
+
+
+def _refused(remedy: str) -> ConfigurationError:
+    return ConfigurationError("--interface", "rsgi", remedy)
