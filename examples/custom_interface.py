@@ -1,4 +1,4 @@
-"""An interface of our own on `granian_core` alone: ``python examples/custom_interface.py``.
+"""An interface of our own on `granian_core` alone: ``python examples/custom_interface.py [PORT]``.
 
 Answers each POST with its own body, in capitals.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 from granian_core import BaseInterface, BodyTooLarge, Server
@@ -30,16 +31,16 @@ class Shout(BaseInterface):
         stream.respond(200, TEXT, body.upper())
 
 
-async def main() -> None:
-    """Serve on localhost:8000 until interrupted."""
-    with socket.create_server(("127.0.0.1", 8000)) as listener:
+async def main(port: int) -> None:
+    """Serve on localhost until interrupted."""
+    with socket.create_server(("127.0.0.1", port)) as listener:
         async with Server(Shout(), sockets=[listener]) as server:
-            print("Serving on", server.addresses)
+            print("Serving on", server.addresses, flush=True)
             await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main())
+        asyncio.run(main(int(sys.argv[1]) if sys.argv[1:] else 8000))
     except KeyboardInterrupt:
         print("Stopped")

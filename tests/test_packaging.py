@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -136,11 +138,18 @@ def test_root_is_no_package() -> None:
     assert set(root) == {"tool"}
 
 
+@pytest.mark.parametrize("name", [name for names in IMPORT_NAMES.values() for name in names])
+def test_version_in_the_code_is_that_of_the_package(name: str) -> None:
+    module = importlib.import_module(name)
+
+    assert getattr(module, "__version__", version()) == version()
+
+
 def test_public_names_of_the_core_exist_and_are_documented() -> None:
     import granian_core
 
     assert sorted(set(granian_core.__all__)) == sorted(granian_core.__all__)
     for name in granian_core.__all__:
         value = getattr(granian_core, name)
-        if isinstance(value, type) or callable(value):
+        if inspect.isclass(value) or inspect.isroutine(value):
             assert value.__doc__, f"{name} has no docstring"
