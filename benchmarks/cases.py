@@ -1,0 +1,71 @@
+"""What is measured: one request shape per case, each run over one or more interfaces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INTERFACES = ("asgi", "rsgi", "wsgi")
+
+BROWSER_HEADERS = (
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.5"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "http://127.0.0.1/start"),
+    ("Cookie", "session=0123456789abcdefghijklmnopqrstuvwxyz; theme=dark"),
+    ("Upgrade-Insecure-Requests", "1"),
+)
+"""What Firefox sends with a navigation, besides Host: seven fields."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of request, the same for every server."""
+
+    name: str
+    description: str
+    path: str = "/"
+    method: str = "GET"
+    headers: tuple[tuple[str, str], ...] = ()
+    body_octets: int = 0
+    """Length of the request body."""
+    response_octets: int = 1024
+    """Length that a right answer's body has; it is checked before the load starts."""
+    fixed_rate: bool = False
+    """Send at a fixed rate with the open-loop client in place of as fast as the server answers."""
+    floor: bool = True
+    """The bare protocol can answer it."""
+
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        Case("get", "GET 1 KiB, no extra headers"),
+        Case("get-browser", "GET 1 KiB, seven browser headers", headers=BROWSER_HEADERS),
+        Case("get-10k", "GET 10 kB", path="/10k", response_octets=10_000),
+        Case(
+            "post-echo",
+            "POST 10 KiB, echoed",
+            path="/echo",
+            method="POST",
+            body_octets=10_240,
+            response_octets=10_240,
+            floor=False,
+        ),
+        Case(
+            "stream",
+            "streamed response, 16 chunks of 1 KiB",
+            path="/stream",
+            response_octets=16_384,
+            floor=False,
+        ),
+        Case("connection", "GET 1 KiB, one connection each", headers=(("Connection", "close"),)),
+        Case(
+            "fixed-rate",
+            "GET 1 KiB, seven browser headers, fixed rate",
+            headers=BROWSER_HEADERS,
+            fixed_rate=True,
+        ),
+    )
+}
+"""Every case by its name, in the order in which they run."""
