@@ -1,0 +1,73 @@
+"""The transport core of the Granian application server for Python.
+
+Everything an interface adapter, or a framework that embeds the server, needs is in
+``__all__``; names that are not are private and may change at any time.
+"""
+
+from __future__ import annotations
+
+from granian_core.blocking import BlockingStream, run_blocking
+from granian_core.errors import (
+    AppLoadError,
+    BindError,
+    BodyTooLarge,
+    ClientDisconnected,
+    ConfigurationError,
+    FatalError,
+    GranianError,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteProtocolError,
+    StartupError,
+)
+from granian_core.interface import (
+    INTERFACE_API,
+    BaseInterface,
+    Interface,
+    InterfaceFactory,
+    InterfaceOptions,
+    interface_names,
+    load_interface,
+)
+from granian_core.loops import loops
+from granian_core.pool import BlockingPool
+from granian_core.server import Server, ServerState
+from granian_core.settings import HTTP1Settings, Limits, ServerConfig
+from granian_core.stream import Address, Data, Fields, Headers, HTTPStream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "INTERFACE_API",
+    "Address",
+    "AppLoadError",
+    "BaseInterface",
+    "BindError",
+    "BlockingPool",
+    "BlockingStream",
+    "BodyTooLarge",
+    "ClientDisconnected",
+    "ConfigurationError",
+    "Data",
+    "FatalError",
+    "Fields",
+    "GranianError",
+    "HTTP1Settings",
+    "HTTPStream",
+    "Headers",
+    "Interface",
+    "InterfaceFactory",
+    "InterfaceOptions",
+    "Limits",
+    "LocalProtocolError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "Server",
+    "ServerConfig",
+    "ServerState",
+    "StartupError",
+    "interface_names",
+    "load_interface",
+    "loops",
+    "run_blocking",
+]

@@ -1,0 +1,159 @@
+"""What the connections of one server share: settings, permits, clocks, registries.
+
+A *permit* is held by a request from its head until the application is done with
+it. Permits are counted, not stored: they are the streams in `ConnectionContext.streams`.
+At the limit the context is *pressed*: connections hold back new heads, in the order
+in which these arrived, and the server stops accepting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from granian_core.http1.response import SERVER_FIELD, date_field
+from granian_core.stream import HTTPStream, run_application
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from granian_core.access import AccessLogger
+    from granian_core.interface import Interface
+    from granian_core.settings import ServerConfig
+
+
+class Connection(Protocol):
+    """What the server needs of a connection, whatever its HTTP version."""
+
+    idle_since: float
+    """When the connection became idle, or infinity while it is busy."""
+
+    def sweep(self, now: float, elapsed: float) -> None:
+        """Act on every deadline that *now* has passed."""
+
+    def admit(self) -> None:
+        """Go on with the head that was held back for want of a permit."""
+
+    def drain(self) -> None:
+        """Take no further request; leave when the current one is answered."""
+
+    def close_idle(self) -> bool:
+        """Close if nothing is in progress; say whether that was so."""
+
+    def socket_fd(self) -> int:
+        """Return the transport's descriptor, or -1."""
+
+    def abort(self) -> None:
+        """Drop the connection."""
+
+
+class ConnectionContext:
+    """See the module.
+
+    Attributes:
+        streams: Exchanges whose application is not done: the permits in use.
+        connections: Open connections.
+        pressed: No permit is free.
+        attention: A thread that ends an exchange must wake the loop (pressed or draining).
+        draining: No further request is taken on any connection.
+        server_date: The Server and Date fields, refreshed by the sweep.
+    """
+
+    __slots__ = (
+        "access_log",
+        "attention",
+        "clock",
+        "config",
+        "connections",
+        "date",
+        "draining",
+        "handle_http",
+        "limit",
+        "loop",
+        "on_change",
+        "pressed",
+        "server_date",
+        "spawn",
+        "streams",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        interface: Interface,
+        config: ServerConfig,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        access_log: AccessLogger | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.loop = loop
+        self.handle_http: Callable[[HTTPStream], Awaitable[None] | None] = interface.handle_http
+        self.config = config
+        self.spawn = spawn
+        self.access_log = access_log
+        self.clock = clock
+        self.limit = config.backpressure
+        self.streams: set[HTTPStream] = set()
+        self.connections: set[Connection] = set()
+        self.waiting: deque[Connection] = deque()
+        self.pressed = False
+        self.attention = False
+        self.draining = False
+        self.on_change: Callable[[], None] = _nothing
+        self.date = b""
+        self.server_date = b""
+        self.refresh_date()
+
+    def refresh_date(self) -> None:
+        """Make the Date field anew; called once a second at most."""
+        self.date = date_field(time.time())
+        self.server_date = SERVER_FIELD + self.date
+
+    def run(self, stream: HTTPStream) -> None:
+        """Hand a request to the interface, as its permit's holder."""
+        self.streams.add(stream)
+        if len(self.streams) >= self.limit:
+            self._press()
+        if self.access_log is not None:
+            stream.started_at = time.time()
+        try:
+            awaitable = self.handle_http(stream)
+        except Exception as exc:
+            stream.application_failed(exc)
+            return
+        if awaitable is not None:
+            stream.task = self.spawn(run_application(stream, awaitable))
+        elif not stream.detached:
+            stream.application_returned()
+
+    def application_done(self, stream: HTTPStream) -> None:
+        """Give the permit of *stream* back. Safe from any thread."""
+        self.streams.discard(stream)
+        if self.access_log is not None:
+            self.access_log.log(stream, time.time() - stream.started_at)
+        if self.attention:
+            self.loop.call_soon_threadsafe(self.relieve)
+
+    def _press(self) -> None:
+        if not self.pressed:
+            self.pressed = self.attention = True
+            self.on_change()
+            # A thread may have given a permit back just before it could see the flag.
+            if len(self.streams) < self.limit:
+                self.relieve()
+
+    def relieve(self) -> None:
+        """Let held-back requests go on while permits are free."""
+        while self.waiting and len(self.streams) < self.limit:
+            self.waiting.popleft().admit()
+        if self.pressed and len(self.streams) < self.limit:
+            self.pressed = False
+            self.attention = self.draining
+        self.on_change()
+
+
+def _nothing() -> None:
+    """Stand in for a server that does not listen."""

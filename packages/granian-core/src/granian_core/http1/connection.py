@@ -1,0 +1,819 @@
+"""One HTTP/1.1 connection: a transport, an engine, and one exchange at a time.
+
+Owns the transport, the reading pauses, the deadlines of the phase it is in, and how
+it ends. Knows nothing of interfaces and parses nothing.
+
+Phases::
+
+    IDLE ─▶ HEAD ─▶ BUSY ─▶ IDLE …          one exchange after another
+    IDLE ─▶ HELD ─▶ BUSY                    a head waits for a permit
+    BUSY ─▶ UNREAD ─▶ IDLE                  answered; the rest of its body is drained
+    any  ─▶ LINGER ─▶ GONE                  answered for good; the peer may still send
+
+A deadline is a plain float that the server's sweep compares; nothing is armed or
+cancelled for a request. Only methods named in `direct` run on another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from math import inf
+from typing import TYPE_CHECKING, Final, cast
+
+from granian_core.errors import LocalProtocolError
+from granian_core.http1.contract import BODY, HEAD, HTTP1Engine
+from granian_core.http1.direct import make_blocking_stream
+from granian_core.http1.response import (
+    CLOSE,
+    CONTINUE,
+    EVENT_STREAM,
+    HAS_DATE,
+    HAS_SERVER,
+    LAST_CHUNK,
+    SERVER_FIELD,
+    chunk,
+    encode_fields,
+    simple_response,
+    status_line,
+    trailer_section,
+)
+from granian_core.http1.target import decode_path, split_target
+from granian_core.stream import PENDING, Address, Fields, Headers, HTTPStream
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+
+    from granian_core.blocking import BlockingStream
+    from granian_core.context import ConnectionContext
+
+logger = logging.getLogger("_granian.http1")
+
+IDLE: Final = 0
+HEAD_PHASE: Final = 1
+BUSY: Final = 2
+HELD: Final = 3
+UNREAD: Final = 4
+LINGER: Final = 5
+GONE: Final = 6
+
+# Why the transport is not read; reading goes on when no reason is left.
+_BODY_FULL: Final = 1
+_PIPELINE_FULL: Final = 2
+_NO_PERMIT: Final = 4
+_WRITE_HIGH: Final = 8
+
+PIPELINE_HIGH_WATER: Final = 65_536
+"""Bytes of pipelined requests that are held back before the peer is no longer read."""
+GATHER_HIGH_WATER: Final = 65_536
+"""Bytes of responses that ``pipeline_flush`` gathers at most."""
+
+
+class HTTP1Connection(asyncio.Protocol):
+    """See the module. Implements `Carrier`, `HTTP1Handler` and the server's `Connection`."""
+
+    __slots__ = (
+        "_body_at",
+        "_body_bytes",
+        "_body_wait",
+        "_chunked",
+        "_context",
+        "_delimited",
+        "_expects_continue",
+        "_first",
+        "_gather_turns",
+        "_gathered",
+        "_held_data",
+        "_keep_alive",
+        "_limits",
+        "_max_body",
+        "_minor",
+        "_pauses",
+        "_pipeline_flush",
+        "_settings",
+        "_stalled_at",
+        "_taken",
+        "_waiters",
+        "_write_high",
+        "_written",
+        "client",
+        "deadline",
+        "dup",
+        "engine",
+        "half_closed",
+        "handed_off",
+        "idle_since",
+        "lock",
+        "loop",
+        "phase",
+        "scheme",
+        "server",
+        "stream",
+        "transport",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self, context: ConnectionContext, engine_class: type[HTTP1Engine], scheme: str = "http"
+    ) -> None:
+        config = context.config
+        self._context = context
+        self._settings = config.http1
+        self._limits = config.limits
+        self._max_body = config.limits.max_body_size
+        self._pipeline_flush = config.http1.pipeline_flush
+        self.loop = context.loop
+        self.engine = engine_class(self, config.http1, config.limits)
+        self.scheme = scheme
+        self.client: Address | None = None
+        self.server: Address | None = None
+        self.stream: HTTPStream | None = None
+        self.phase = IDLE
+        self.deadline = inf
+        self.idle_since = inf
+        self.half_closed = False
+        self.lock: threading.Lock | None = None
+        self.dup: socket.socket | None = None
+        self.handed_off = False
+        self._first = True
+        self._minor = 1
+        self._keep_alive = True
+        self._expects_continue = False
+        self._chunked = False
+        self._delimited = False
+        self._pauses = 0
+        self._write_high = False
+        self._waiters: list[asyncio.Future[None]] = []
+        self._held_data: list[bytes] = []
+        self._gathered: list[bytes] = []
+        self._gather_turns = -1
+        self._body_at = inf
+        self._body_bytes = 0
+        self._body_wait = -1.0
+        self._written = 0
+        self._taken = 0
+        self._stalled_at = inf
+
+    # -- asyncio.Protocol --------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.client = _address(transport.get_extra_info("peername"), listener=False)
+        self.server = _address(transport.get_extra_info("sockname"), listener=True)
+        now = self._context.clock()
+        self.idle_since = now
+        self.deadline = now + self._settings.header_read_timeout / 1000
+        self._context.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes to the engine, unless this connection has to wait or has ended."""
+        phase = self.phase
+        if phase == BUSY:
+            stream = self.stream
+            if stream is not None and stream.detached:
+                self.reap()
+        elif phase >= HELD:
+            if phase == HELD:
+                self._held_data.append(data)
+                return
+            if phase != UNREAD:
+                return
+        if self._context.pressed and self.stream is None and self.phase <= HEAD_PHASE:
+            self._hold(data)
+            return
+        self.engine.receive_data(data)
+        if self.phase == IDLE:
+            if self.engine.state == HEAD:
+                self._await_head()
+        elif self.engine.buffered > PIPELINE_HIGH_WATER:
+            self._pause(_PIPELINE_FULL)
+
+    def eof_received(self) -> bool:
+        """Take the peer's FIN; answer what it asked for before."""
+        self.half_closed = True
+        if self.phase == BUSY and self.stream is not None and self.stream.detached:
+            self.reap()
+        self.engine.receive_eof()
+        stream = self.stream
+        if self.phase == HELD:
+            return True
+        if stream is None or self.phase >= LINGER:
+            if self.phase != GONE:
+                self.transport.close()
+            return True
+        stream.feed_half_close()
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell whoever still waits for the peer."""
+        self.phase = GONE
+        self.deadline = inf
+        self.idle_since = inf
+        self.engine.close()
+        self._held_data.clear()
+        self._context.connections.discard(self)
+        stream, self.stream = self.stream, None
+        with self._locked():
+            if self.dup is not None:
+                self.dup.close()
+                self.dup = None
+            if stream is not None:
+                stream.feed_disconnect()
+        self._wake_writers()
+        # Another connection may take the place of this one.
+        self._context.on_change()
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self._write_high = True
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room again."""
+        self._write_high = False
+        self._resume(_WRITE_HIGH)
+        self._wake_writers()
+
+    def _wake_writers(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _locked(self) -> contextlib.AbstractContextManager[object]:
+        """Return the lock that a thread sends under, if this connection ever had one."""
+        return self.lock if self.lock is not None else contextlib.nullcontext()
+
+    # -- reading ----------------------------------------------------------------
+
+    def _pause(self, reason: int) -> None:
+        if not self._pauses and self.phase != GONE:
+            self.transport.pause_reading()
+        self._pauses |= reason
+
+    def _resume(self, reason: int) -> None:
+        if self._pauses & reason:
+            self._pauses &= ~reason
+            if not self._pauses and self.phase != GONE:
+                self._body_at = self._context.clock()
+                if not self.transport.is_closing():
+                    self.transport.resume_reading()
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a head until a permit is free; its deadline stands still meanwhile."""
+        self._held_data.append(data)
+        self.phase = HELD
+        self.deadline = self.idle_since = inf
+        self._pause(_NO_PERMIT)
+        self._context.waiting.append(self)
+
+    def admit(self) -> None:
+        """Go on with the head that was held back."""
+        if self.phase != HELD:
+            return
+        data = b"".join(self._held_data)
+        self._held_data.clear()
+        self.phase = IDLE
+        self._resume(_NO_PERMIT)
+        if data:
+            self.engine.receive_data(data)
+        else:
+            self.engine.next_request()
+        if self.phase == IDLE:
+            self._rest()
+
+    def _await_head(self) -> None:
+        self.phase = HEAD_PHASE
+        self.idle_since = inf
+        if not self._first:
+            self.deadline = self._context.clock() + self._settings.header_read_timeout / 1000
+
+    # -- HTTP1Handler -------------------------------------------------------------
+
+    def on_request(
+        self,
+        method: str,
+        target: bytes,
+        minor: int,
+        headers: Fields,
+        keep_alive: bool,
+        content_length: int,
+        expects_continue: bool,
+    ) -> None:
+        """Start an exchange."""
+        context = self._context
+        self._first = False
+        self.phase = BUSY
+        self.deadline = self.idle_since = inf
+        self._minor = minor
+        self._keep_alive = keep_alive and self._settings.keep_alive
+        authority: bytes | None = None
+        if target[0] == 0x2F:
+            raw_path, _, query = target.partition(b"?")
+        else:
+            raw_path, query, authority = split_target(target)
+            if authority is not None:
+                # RFC 9112 3.2.2: the target's authority replaces Host.
+                headers[:] = [field for field in headers if field[0] != b"host"]
+                headers.insert(0, (b"host", authority))
+        path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+        stream = HTTPStream(
+            self,
+            "1.1" if minor else "1.0",
+            method,
+            self.scheme,
+            path,
+            raw_path,
+            query,
+            authority,
+            headers,
+            self.client,
+            self.server,
+            None,
+            content_length != 0,
+            expects_continue,
+        )
+        self.stream = stream
+        if content_length:
+            self._expects_continue = expects_continue
+            self._body_at = context.clock()
+            self._body_bytes = 0
+            self._body_wait = -1.0
+            if self._max_body is not None and content_length > self._max_body:
+                self.stream = None
+                self._refuse(413, "request body too large")
+                return
+        context.run(stream)
+
+    def on_data(self, data: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_at = self._context.clock()
+        self._body_bytes += len(data)
+        stream = self.stream
+        if self._max_body is not None and self._body_bytes > self._max_body:
+            self.on_error(413, "request body too large")
+        elif stream is not None:
+            stream.feed_data(data)
+        elif self._body_bytes > self._limits.unread_body_bytes:
+            self._linger()
+
+    def on_end(self, trailers: Fields | None) -> None:
+        """The body is complete."""
+        if self.stream is not None:
+            self.stream.feed_end(trailers)
+        elif self.phase == UNREAD:
+            self._next()
+
+    def on_error(self, status: int, reason: str) -> None:
+        """The peer is at fault: answer once if that is still possible, then leave."""
+        stream = self.stream
+        if stream is None:
+            if self.phase == UNREAD:
+                self._linger()
+            else:
+                self._refuse(status, reason)
+            return
+        with self._locked():
+            pending = stream.phase == PENDING
+            stream.feed_disconnect()
+        self.stream = None
+        if self.half_closed and status != 408:
+            self.transport.close()  # it left in the middle of a request: nobody to answer
+        elif pending:
+            self._refuse(status, reason)
+        else:
+            self._cut()
+
+    def _refuse(self, status: int, reason: str) -> None:
+        logger.debug("%s: %d %s", self.client, status, reason)
+        if self._context.access_log is not None:
+            self._context.access_log.log_rejected(self.client, status, time.time())
+        self._write(simple_response(status, self._context.date))
+        self._linger()
+
+    # -- Carrier: writing -----------------------------------------------------------
+
+    def _write(self, data: bytes) -> None:
+        if self._pipeline_flush and (self.engine.buffered or self._gathered):
+            self._gather(data)
+            return
+        self._written += len(data)
+        self.transport.write(data)
+
+    def _gather(self, data: bytes) -> None:
+        """Keep a pipelined response until no other one follows at once."""
+        self._gathered.append(data)
+        if self._gather_turns < 0:
+            self.loop.call_soon(self._gather_turn)
+        self._gather_turns = 0
+        if sum(map(len, self._gathered)) > GATHER_HIGH_WATER:
+            self._flush_gathered()
+
+    def _gather_turn(self) -> None:
+        self._gather_turns += 1
+        # The next response needs one turn to start and one to end; then it is late.
+        if self._gather_turns > 2 or not self._gathered:
+            self._gather_turns = -1
+            self._flush_gathered()
+        else:
+            self.loop.call_soon(self._gather_turn)
+
+    def _flush_gathered(self) -> None:
+        if self._gathered and self.phase != GONE:
+            data = b"".join(self._gathered)
+            self._gathered.clear()
+            self._written += len(data)
+            self.transport.write(data)
+
+    def encode_response(
+        self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
+    ) -> tuple[bytes, bool]:
+        """Encode a whole response; the second result says that the body was cut."""
+        block, declared, flags = encode_fields(headers)
+        size = len(body)
+        cut = False
+        if stream.method == "HEAD" or status == 204 or status == 304:
+            body = b""
+            if status == 204:
+                declared = -1
+            elif declared < 0 and size and status != 304:
+                declared = size
+            elif declared < 0 and status != 304:
+                declared = 0
+        elif declared < 0:
+            declared = size
+        elif declared != size:
+            # Never a shifted next response: the connection ends after this one.
+            flags |= CLOSE
+            if size > declared:
+                body = body[:declared]
+                cut = True
+        line = self._head_start(status, reason)
+        length = b"content-length: %d\r\n" % declared if declared >= 0 else b""
+        tail = self._head_end(flags)
+        stream.bytes_sent = len(body)
+        return b"".join((line, block, length, tail, body)), cut
+
+    def _head_start(self, status: int, reason: bytes | None) -> bytes:
+        line = status_line(status, reason)
+        if status < 200:
+            raise LocalProtocolError(f"{status} is not a final response status")
+        return line if self._minor else b"HTTP/1.0" + line[8:]
+
+    def _head_end(self, flags: int) -> bytes:
+        """Return the server's own fields and the empty line; settle persistence."""
+        context = self._context
+        if flags & CLOSE or context.draining or self._expects_continue:
+            # A client that still waits for 100 Continue may or may not send its body.
+            self._keep_alive = False
+        if not flags & (HAS_DATE | HAS_SERVER):
+            fields = context.server_date
+        else:
+            fields = b"" if flags & HAS_SERVER else SERVER_FIELD
+            if not flags & HAS_DATE:
+                fields += context.date
+        if self._keep_alive:
+            return fields + (b"\r\n" if self._minor else b"connection: keep-alive\r\n\r\n")
+        return fields + b"connection: close\r\n\r\n"
+
+    def send_response(
+        self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
+    ) -> None:
+        """Send a whole response in one write."""
+        data, cut = self.encode_response(stream, status, headers, body, reason)
+        self._write(data)
+        stream.mark_complete(status)
+        self.response_done(stream)
+        if cut:
+            raise LocalProtocolError("the response body is longer than its Content-Length")
+
+    def encode_head(
+        self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
+    ) -> tuple[bytes, int]:
+        """Encode a head whose body follows; settle how the body is delimited."""
+        block, declared, flags = encode_fields(headers)
+        line = self._head_start(status, reason)
+        stream.event_stream = bool(flags & EVENT_STREAM)
+        self._chunked = False
+        self._delimited = True
+        framing = b""
+        if status == 204:
+            declared = -1
+        elif declared >= 0:
+            framing = b"content-length: %d\r\n" % declared
+        elif status != 304 and self._minor:
+            framing = b"transfer-encoding: chunked\r\n"
+            self._chunked = stream.method != "HEAD"
+        elif status != 304 and stream.method != "HEAD":
+            flags |= CLOSE
+            self._delimited = False
+        return b"".join((line, block, framing, self._head_end(flags))), declared
+
+    def send_head(
+        self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
+    ) -> int:
+        """Send a response head."""
+        data, declared = self.encode_head(stream, status, headers, reason)
+        self._write(data)
+        return declared
+
+    def encode_data(self, data: bytes) -> bytes:
+        """Frame a piece of content."""
+        return chunk(data) if self._chunked else data
+
+    def send_data(self, stream: HTTPStream, data: bytes) -> None:
+        """Send a piece of content."""
+        self._write(chunk(data) if self._chunked else data)
+
+    def encode_end(self, trailers: Headers | None) -> bytes:
+        """Return what ends the body on the wire."""
+        if not self._chunked:
+            return b""
+        return trailer_section(trailers) if trailers else LAST_CHUNK
+
+    def send_end(self, stream: HTTPStream, trailers: Headers | None) -> None:
+        """End the response."""
+        data = self.encode_end(trailers)
+        if data:
+            self._write(data)
+        stream.mark_complete(stream.status)
+        self.response_done(stream)
+
+    def send_informational(self, stream: HTTPStream, status: int, headers: Headers) -> None:
+        """Send a 1xx head; HTTP/1.0 clients do not know them (RFC 9110 15.2)."""
+        if self._minor:
+            block, _, _ = encode_fields(headers)
+            self._write(b"".join((status_line(status, None), block, b"\r\n")))
+
+    def want_body(self, stream: HTTPStream) -> None:
+        """Send 100 Continue if it is due, and go on reading."""
+        if stream is not self.stream:
+            return
+        if self._expects_continue:
+            self._expects_continue = False
+            self._body_at = self._context.clock()
+            if not stream.response_started:
+                self._write(CONTINUE)
+                if self._write_high:
+                    self._pause(_WRITE_HIGH)
+        self._resume(_BODY_FULL)
+
+    def hold_body(self, stream: HTTPStream) -> None:
+        """Stop reading until the application has read."""
+        self._pause(_BODY_FULL)
+
+    def write_blocked(self) -> bool:
+        """Whether the transport asked us to stop writing."""
+        return self._write_high
+
+    def wait_writable(self, stream: HTTPStream) -> asyncio.Future[None]:
+        """Return a future that ends when writing may go on, or the peer is gone."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        if not self._write_high or self.phase == GONE:
+            waiter.set_result(None)
+        else:
+            self._waiters.append(waiter)
+        return waiter
+
+    def make_blocking(self, stream: HTTPStream) -> BlockingStream:
+        """Return the thread's view of *stream*."""
+        return make_blocking_stream(self, stream)
+
+    # -- the end of an exchange -----------------------------------------------------
+
+    def response_done(self, stream: HTTPStream) -> None:
+        """Go on to the next request, or leave."""
+        if self.phase != BUSY or self.stream is not stream:
+            return
+        self.stream = None
+        self._resume(_BODY_FULL)
+        if not self._keep_alive:
+            self._leave()
+        elif self.engine.state == BODY:
+            # The application did not read it all: take the rest, within bounds.
+            self.phase = UNREAD
+            self._body_bytes = 0
+            self.deadline = self._context.clock() + self._limits.linger_timeout
+        else:
+            self._next()
+
+    def _next(self) -> None:
+        """The exchange is over in both directions."""
+        self.phase = IDLE
+        if self.engine.buffered:
+            if self._context.pressed:
+                self._hold_pipelined()
+                return
+            self.engine.next_request()
+            self._resume(_PIPELINE_FULL)
+        else:
+            self.engine.next_request()
+        if self.phase == IDLE and self.stream is None:
+            self._rest()
+
+    def _hold_pipelined(self) -> None:
+        self.phase = HELD
+        self._pause(_NO_PERMIT)
+        self._context.waiting.append(self)
+
+    def _rest(self) -> None:
+        """Wait for the next head, or for the rest of one that is here in part."""
+        if self.half_closed or self._context.draining:
+            self._leave()
+            return
+        if self.engine.state == HEAD:
+            self._await_head()
+            return
+        now = self._context.clock()
+        self.idle_since = now
+        self.deadline = now + self._settings.keep_alive_timeout
+
+    def reap(self) -> None:
+        """Take notice that a thread has ended the exchange, if it has."""
+        stream = self.stream
+        if stream is None or not stream.response_complete or self.handed_off:
+            return
+        with self._locked():
+            pass  # the thread marks first and sends then; wait for the send
+        self.response_done(stream)
+
+    def finish_from_thread(self, stream: HTTPStream, rest: bytes) -> None:
+        """Send what a thread could not, and end the exchange."""
+        self.handed_off = False
+        if rest and self.phase != GONE:
+            self._write(rest)
+        self.response_done(stream)
+
+    def write_for_thread(self, stream: HTTPStream, rest: bytes) -> None:
+        """Queue what a thread could not send. Called on the loop."""
+        if self.stream is stream:
+            self._write(rest)
+
+    @property
+    def lock_for_threads(self) -> threading.Lock:
+        """The lock that every send from a thread takes; made before a thread has the stream."""
+        assert self.lock is not None
+        return self.lock
+
+    @property
+    def gathering(self) -> bool:
+        """Whether earlier responses are still being gathered."""
+        return bool(self._gathered) or (self._pipeline_flush and self.engine.buffered > 0)
+
+    def needs_loop(self) -> bool:
+        """Whether the loop must act at once on an exchange that a thread has ended."""
+        return (
+            not self._keep_alive
+            or self.engine.state == BODY
+            or self.engine.buffered > 0
+            or self.half_closed
+            or self._pauses != 0
+            or self._context.attention
+        )
+
+    def application_done(self, stream: HTTPStream) -> None:
+        """The application is done with *stream*. Safe from any thread."""
+        self._context.application_done(stream)
+
+    # -- leaving ----------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """Close after the last response; linger if the peer may still be sending."""
+        if self.engine.buffered or self.engine.state in (BODY, HEAD):
+            self._linger()
+        else:
+            self.phase = LINGER
+            self.deadline = inf
+            self.engine.close()
+            self._flush_gathered()
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Half-close, then read and drop for a while, so that the answer is not reset."""
+        if self.phase >= LINGER:
+            return
+        self.phase = LINGER
+        self.idle_since = inf
+        self.engine.close()
+        self.deadline = self._context.clock() + self._limits.linger_timeout
+        self._flush_gathered()
+        if self.half_closed:
+            self.transport.close()
+            return
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._resume(self._pauses)
+
+    def abort_stream(self, stream: HTTPStream) -> None:
+        """End the exchange so that it can not pass for complete."""
+        if self.stream is stream:
+            self.stream = None
+            self._cut()
+
+    def _cut(self) -> None:
+        """End a response that has started."""
+        self.phase = LINGER
+        self.idle_since = inf
+        self.engine.close()
+        self._flush_gathered()
+        if self._delimited:
+            # The missing rest shows; let the peer have what was sent.
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self.phase != GONE:
+            self.transport.abort()
+
+    def drain(self) -> None:
+        """Take no further request; tell endless responses that it is time to leave."""
+        if self.stream is not None and self.stream.detached:
+            self.reap()
+        if self.stream is not None and self.stream.event_stream:
+            self.stream.feed_half_close()
+
+    def close_idle(self) -> bool:
+        """Close if no request is in progress or has begun to arrive."""
+        if self.phase == IDLE and self.engine.state != HEAD:
+            self._leave()
+            return True
+        return False
+
+    def socket_fd(self) -> int:
+        """Return the transport's descriptor, or -1."""
+        sock = self.transport.get_extra_info("socket")
+        return sock.fileno() if sock is not None else -1
+
+    # -- deadlines --------------------------------------------------------------
+
+    def sweep(self, now: float, elapsed: float) -> None:
+        """Act on every deadline that has passed."""
+        if self.phase == BUSY:
+            stream = self.stream
+            if stream is not None:
+                if stream.detached:
+                    self.reap()
+                if self.engine.state == BODY and not self._pauses and not self._expects_continue:
+                    self._sweep_body(now, elapsed)
+        elif self.deadline <= now:
+            self._expire()
+        if self.phase != GONE:
+            self._sweep_writes(now)
+
+    def _expire(self) -> None:
+        phase = self.phase
+        if phase == HEAD_PHASE:
+            self._refuse(408, "request head timed out")
+        elif phase == LINGER:
+            self.transport.abort()
+        elif phase == UNREAD:
+            self._linger()
+        else:
+            self._leave()
+
+    def _sweep_body(self, now: float, elapsed: float) -> None:
+        limits = self._limits
+        if now - self._body_at >= limits.body_idle_timeout:
+            self._time_out_body("request body idle")
+            return
+        # The first sweep of a body only starts the clock: late by a period, never early.
+        self._body_wait = 0.0 if self._body_wait < 0 else self._body_wait + elapsed
+        if (
+            self._body_wait >= limits.body_min_rate_grace
+            and self._body_bytes < limits.body_min_rate * self._body_wait
+        ):
+            self._time_out_body("request body too slow")
+
+    def _time_out_body(self, reason: str) -> None:
+        self.engine.close()
+        self.on_error(408, reason)
+
+    def _sweep_writes(self, now: float) -> None:
+        pending = self.transport.get_write_buffer_size()
+        if not pending:
+            self._stalled_at = inf
+            return
+        taken = self._written - pending
+        if taken != self._taken or self._stalled_at == inf:
+            self._taken = taken
+            self._stalled_at = now + self._limits.write_timeout
+        elif self._stalled_at <= now:
+            logger.debug("%s: takes nothing of what is sent, dropped", self.client)
+            self.transport.abort()
+
+
+def _address(name: object, *, listener: bool) -> Address | None:
+    """Turn a socket name into ``(host, port)``, ``(path, None)``, or None."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return (str(name[0]), int(name[1]))
+    if not listener:
+        return None
+    if isinstance(name, bytes):
+        name = name.decode("utf-8", "surrogateescape")
+    return (str(name or ""), None)

@@ -1,0 +1,151 @@
+"""Sending an HTTP/1.1 response from the worker thread, straight to the socket.
+
+Going back to the loop for every response costs two wake-ups. A thread may send by
+itself when nothing can come in between:
+
+- the transport is plain TCP or a unix socket and had nothing queued when the request
+  was handed out, and since then only this exchange may write (its turn);
+- every send happens under the connection's lock, which closing takes too, on a
+  descriptor that the connection owns: a dup, so that a closed and reused number can
+  never be another client's;
+- what the kernel does not take at once goes to the loop, and so does everything
+  after it.
+
+A thread first marks the exchange complete and then sends, both under the lock. The
+loop needs no wake-up for that: it notices when the next request arrives
+(`HTTP1Connection.reap`) or at the next sweep.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+from granian_core.blocking import BlockingStream
+from granian_core.errors import ClientDisconnected, LocalProtocolError
+from granian_core.stream import COMPLETE, PENDING, STARTED, Data, Headers, HTTPStream
+
+if TYPE_CHECKING:
+    from granian_core.http1.connection import HTTP1Connection
+
+
+def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> BlockingStream:
+    """Return the quickest thread's view of *stream* that is safe. Called on the loop."""
+    if connection.lock is None:
+        connection.lock = threading.Lock()
+        if connection.scheme == "http":
+            fd = connection.socket_fd()
+            if fd >= 0:
+                connection.dup = socket.socket(fileno=os.dup(fd))
+    if (
+        connection.dup is None
+        or connection.transport.get_write_buffer_size()
+        or connection.transport.is_closing()
+        or connection.gathering
+    ):
+        return BlockingStream(stream)
+    return DirectStream(connection, stream)
+
+
+class DirectStream(BlockingStream):
+    """A `BlockingStream` that sends from the thread while it may."""
+
+    __slots__ = ("_connection", "_direct")
+
+    def __init__(self, connection: HTTP1Connection, stream: HTTPStream) -> None:
+        super().__init__(stream)
+        self._connection = connection
+        self._direct = True
+
+    def _read_on_loop(self) -> bytes:
+        # 100 Continue is the loop's to write; it must not cross with ours.
+        if self.stream.expects_continue:
+            self._direct = False
+        return super()._read_on_loop()
+
+    def respond(
+        self, status: int, headers: Headers = (), body: Data = b"", *, reason: bytes | None = None
+    ) -> None:
+        """Send the whole response; see `HTTPStream.respond`."""
+        stream = self.stream
+        if not self._direct or stream.phase != PENDING:
+            super().respond(status, headers, body, reason=reason)
+            return
+        if type(body) is not bytes:
+            body = bytes(body)
+        data, cut = self._connection.encode_response(stream, status, headers, body, reason)
+        self._send_last(status, data)
+        if cut:
+            raise LocalProtocolError("the response body is longer than its Content-Length")
+
+    def start(self, status: int, headers: Headers = (), *, reason: bytes | None = None) -> None:
+        """Send the response head; see `HTTPStream.start`."""
+        stream = self.stream
+        if not self._direct or stream.phase != PENDING:
+            super().start(status, headers, reason=reason)
+            return
+        data, declared = self._connection.encode_head(stream, status, headers, reason)
+        stream.mark_started(status, declared)
+        self._send(data)
+
+    def write(self, data: Data) -> None:
+        """Send a piece of the body; see `BlockingStream.write`."""
+        stream = self.stream
+        data = bytes(data)
+        if not self._direct or stream.phase != STARTED or not stream.may_send(len(data)):
+            super().write(data)
+            return
+        if data and not stream.no_content:
+            stream.note_sent(len(data))
+            self._send(self._connection.encode_data(data))
+
+    def finish(self, trailers: Headers | None = None) -> None:
+        """End the response; see `HTTPStream.finish`."""
+        stream = self.stream
+        if not self._direct or stream.phase != STARTED or not stream.may_finish:
+            super().finish(trailers)
+            return
+        self._send_last(stream.status, self._connection.encode_end(trailers))
+
+    def _send(self, data: bytes) -> None:
+        """Send a part of a response; the rest of a short write becomes the loop's."""
+        with self._connection.lock_for_threads:
+            sent = self._try_send(data)
+        if sent < len(data):
+            self._direct = False
+            rest = data[sent:]
+            self._on_loop(lambda: self._connection.write_for_thread(self.stream, rest))
+            self._wait_writable()
+
+    def _send_last(self, status: int, data: bytes) -> None:
+        """Mark the exchange complete, then send its last bytes."""
+        connection = self._connection
+        stream = self.stream
+        with connection.lock_for_threads:
+            if stream.phase > STARTED:
+                return  # the client left meanwhile
+            stream.mark_complete(status)
+            sent = self._try_send(data) if data else 0
+            rest = data[sent:]
+            if rest:
+                connection.handed_off = True
+        if rest or connection.needs_loop():
+            self._loop.call_soon_threadsafe(connection.finish_from_thread, stream, rest)
+
+    def _try_send(self, data: bytes) -> int:
+        """Send what the kernel takes now; the caller holds the lock."""
+        dup = self._connection.dup
+        if dup is None or self.stream.disconnected:
+            if self.stream.phase == COMPLETE:
+                return len(data)  # nobody is there to take the answer
+            raise ClientDisconnected
+        try:
+            return dup.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as exc:
+            if self.stream.phase == COMPLETE:
+                return len(data)
+            raise ClientDisconnected(str(exc)) from exc

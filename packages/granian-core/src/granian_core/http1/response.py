@@ -1,0 +1,202 @@
+"""HTTP/1.1 responses as bytes: heads, chunks and trailers, the same for both engines.
+
+Everything that an application may put on the wire is checked here, before a byte
+leaves: names are tokens, values hold no CR, LF or NUL (RFC 9110 5.5), one framing
+applies (RFC 9112 6). A head that fails is not sent at all.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from granian_core.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from granian_core.stream import Headers
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+_STATUS_LINES: Final = {
+    status.value: b"HTTP/1.1 %d %s\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+
+HAS_DATE: Final = 1
+HAS_SERVER: Final = 2
+CLOSE: Final = 4
+EVENT_STREAM: Final = 8
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+SERVER_FIELD: Final = b"server: granian\r\n"
+
+# Field names an application has used, each with the bytes that precede its value on
+# the wire. The framing fields are absent, so that a miss also says "look closer".
+_PREFIXES: dict[bytes, bytes] = {}
+_MAX_PREFIXES: Final = 512
+_MAX_PREFIX_LENGTH: Final = 64
+
+_FRAMING_FIELDS: Final = frozenset(
+    (
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"upgrade",
+        b"date",
+        b"server",
+        b"content-type",
+    )
+)
+
+
+def status_line(status: int, reason: bytes | None) -> bytes:
+    """Return the status line, with its CRLF.
+
+    Args:
+        status: 100 to 999.
+        reason: The reason phrase; the registered one, or none, if None.
+
+    Raises:
+        LocalProtocolError: The status is out of range, or the phrase holds CR, LF or NUL.
+    """
+    if reason is None:
+        line = _STATUS_LINES.get(status)
+        if line is not None:
+            return line
+        reason = b""
+    if type(status) is not int or not 100 <= status <= 999:
+        raise LocalProtocolError(f"{status!r} is not a response status")
+    if b"\r" in reason or b"\n" in reason or b"\0" in reason:
+        raise LocalProtocolError("invalid reason phrase")
+    return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+
+
+def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
+    """Encode an application's response fields.
+
+    Framing and connection fields are taken out: the server writes its own.
+
+    Returns:
+        The field lines, the declared Content-Length or -1, and the flags for the rest.
+
+    Raises:
+        LocalProtocolError: A name or value is not allowed on the wire.
+    """
+    declared = -1
+    flags = 0
+    prefixes = _PREFIXES
+    parts: list[bytes] = []
+    append = parts.append
+    count = 0
+    try:
+        for name, value in headers:
+            prefix = prefixes.get(name)
+            if prefix is None:
+                lower = check_name(name)
+                if lower in _FRAMING_FIELDS:
+                    declared, flags, keep = _take_framing_field(lower, value, declared, flags)
+                    if not keep:
+                        continue
+                prefix = _learn_prefix(name, lower)
+            append(prefix)
+            append(value)
+            append(b"\r\n")
+            count += 1
+        block = b"".join(parts)
+    except (TypeError, ValueError, AttributeError) as exc:
+        raise LocalProtocolError("response fields must be pairs of bytes") from exc
+    if (
+        block.count(b"\r\n") != count
+        or block.count(b"\n") != count
+        or block.count(b"\r") != count
+        or b"\0" in block
+    ):
+        raise LocalProtocolError("CR, LF or NUL in a response field")
+    return block, declared, flags
+
+
+def check_name(name: bytes) -> bytes:
+    """Return the lower-case form of a field name.
+
+    Raises:
+        LocalProtocolError: It is not a token (RFC 9110 5.1).
+    """
+    if type(name) is not bytes or _TOKEN.fullmatch(name) is None:
+        raise LocalProtocolError(f"invalid response field name {name!r}")
+    return name.lower()
+
+
+def _learn_prefix(name: bytes, lower: bytes) -> bytes:
+    prefix = lower + b": "
+    if (
+        lower not in _FRAMING_FIELDS
+        and len(name) <= _MAX_PREFIX_LENGTH
+        and len(_PREFIXES) < _MAX_PREFIXES
+    ):
+        _PREFIXES[name] = prefix
+    return prefix
+
+
+def _take_framing_field(
+    lower: bytes, value: bytes, declared: int, flags: int
+) -> tuple[int, int, bool]:
+    """Note one field that concerns framing; say whether it is sent as it is."""
+    if lower == b"content-type":
+        if value[:17].lower() == b"text/event-stream":
+            flags |= EVENT_STREAM
+        return declared, flags, True
+    if lower == b"content-length":
+        if not value.isdigit() or len(value) > 19:
+            raise LocalProtocolError(f"invalid Content-Length {value!r}")
+        length = int(value)
+        if declared not in (-1, length):
+            raise LocalProtocolError("conflicting Content-Length fields")
+        return length, flags, False
+    if lower == b"date":
+        return declared, flags | HAS_DATE, True
+    if lower == b"server":
+        return declared, flags | HAS_SERVER, True
+    if lower == b"connection" and b"close" in value.lower():
+        flags |= CLOSE
+    # Connection, Keep-Alive, Upgrade and Transfer-Encoding belong to the server.
+    return declared, flags, False
+
+
+def trailer_section(trailers: Headers) -> bytes:
+    """Return the last chunk with a trailer section (RFC 9112 7.1.2).
+
+    Raises:
+        LocalProtocolError: A field is invalid, or must not stand in trailers.
+    """
+    fields = list(trailers)
+    for name, _ in fields:
+        if check_name(name) in _FRAMING_FIELDS:
+            raise LocalProtocolError(f"{name!r} must not stand in a trailer section")
+    return b"0\r\n%b\r\n" % encode_fields(fields)[0]
+
+
+def chunk(data: bytes) -> bytes:
+    """Return *data* as one chunk (RFC 9112 7.1)."""
+    return b"%X\r\n%b\r\n" % (len(data), data)
+
+
+def date_field(timestamp: float) -> bytes:
+    """Return the Date field for *timestamp*, in seconds since the epoch."""
+    return b"date: %b\r\n" % formatdate(timestamp, usegmt=True).encode()
+
+
+def simple_response(status: int, date: bytes, *, body: bytes = b"") -> bytes:
+    """Return a whole response of the server's own, which ends the connection."""
+    kind = b"content-type: text/plain; charset=utf-8\r\n" if body else b""
+    return b"%b%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (
+        status_line(status, None),
+        kind,
+        SERVER_FIELD,
+        date,
+        len(body),
+        body,
+    )

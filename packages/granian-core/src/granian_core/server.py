@@ -1,0 +1,357 @@
+"""The in-process server: an interface served on given sockets, in the running loop.
+
+Owns the order of things: set up, start up, listen, sweep deadlines, drain, shut
+down. Never makes or sets an event loop, and installs no signal handler.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import select
+import sys
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from granian_core.access import compile_access_log
+from granian_core.context import Connection, ConnectionContext
+from granian_core.http1.connection import HTTP1Connection
+from granian_core.http1.fast import FastEngine
+from granian_core.http1.reference import ReferenceEngine
+from granian_core.listener import Listeners
+from granian_core.settings import ServerConfig
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Coroutine, Sequence
+    from types import TracebackType
+
+    from granian_core.http1.contract import HTTP1Engine
+    from granian_core.interface import Interface
+    from granian_core.stream import Address
+
+logger = logging.getLogger("_granian.serve")
+
+_Self = TypeVar("_Self", bound="Server")
+
+CANCEL_GRACE = 1.0
+"""Seconds that applications get at each step of the drain deadline."""
+DRAIN_TICK = 0.05
+"""Seconds between looks at idle connections while draining."""
+
+
+class ServerState(enum.Enum):
+    """Where a `Server` is in its one-way life."""
+
+    NEW = "new"
+    STARTING = "starting"
+    SERVING = "serving"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Server:
+    """Serves one interface.
+
+    Args:
+        interface: What handles the requests.
+        sockets: Bound sockets to serve on; they stay the caller's and are not closed.
+        config: Settings and limits.
+
+    Use it as an async context manager, or call `start` and `stop`.
+    """
+
+    def __init__(
+        self,
+        interface: Interface,
+        *,
+        sockets: Sequence[socket.socket] = (),
+        config: ServerConfig | None = None,
+    ) -> None:
+        self.config = config if config is not None else ServerConfig()
+        self.interface = interface
+        self.state = ServerState.NEW
+        self._sockets = sockets
+        self._is_set_up = False
+        self._context: ConnectionContext | None = None
+        self._listeners: Listeners | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._swept_at = 0.0
+        self._period = sweep_period(self.config)
+        self._drained: asyncio.Event | None = None
+        self._idle_candidates: list[Connection] = []
+
+    # -- life -------------------------------------------------------------------
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The bound addresses, ports resolved: ``(host, port)``, or ``(path, None)``."""
+        return Listeners(self._sockets, asyncio.Protocol, 0).addresses
+
+    @property
+    def context(self) -> ConnectionContext:
+        """What the connections share; exists once the server has started."""
+        if self._context is None:
+            raise RuntimeError("the server has not started")
+        return self._context
+
+    def setup(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the interface prepare; a worker calls this before the loop runs."""
+        if not self._is_set_up:
+            self._is_set_up = True
+            self.interface.setup(loop)
+
+    async def start(self) -> None:
+        """Start the application, then accept connections.
+
+        Raises:
+            StartupError: The application refused to start.
+        """
+        if self.state is not ServerState.NEW:
+            raise RuntimeError(f"the server is {self.state.value}; it can start once")
+        self.state = ServerState.STARTING
+        loop = asyncio.get_running_loop()
+        self.setup(loop)
+        self._drained = asyncio.Event()
+        try:
+            await self.interface.startup()
+        except BaseException:
+            self.state = ServerState.STOPPED
+            raise
+        fmt = self.config.access_log_format
+        self._context = ConnectionContext(
+            loop,
+            self.interface,
+            self.config,
+            task_spawner(loop, self.config.task_impl),
+            compile_access_log(fmt) if fmt is not None else None,
+        )
+        self._context.on_change = self._update_accepting
+        self._listeners = Listeners(self._sockets, self.connection_factory, self.config.backlog)
+        await self._listeners.start()
+        self._schedule_sweep(loop)
+        self.state = ServerState.SERVING
+
+    def connection_factory(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        self._make_room()
+        return HTTP1Connection(self.context, engine_class(self.config.http1.engine))
+
+    async def stop(self, timeout: float = 25.0, *, final: bool = True) -> None:
+        """Stop accepting, answer what was accepted, shut the application down.
+
+        Args:
+            timeout: Seconds for requests in progress; after them applications are told
+                that their clients are gone, then cancelled, then connections are dropped.
+            final: Nobody else accepts from these sockets: empty their queues first.
+        """
+        if self.state is not ServerState.SERVING:
+            return
+        self.state = ServerState.DRAINING
+        assert self._listeners is not None
+        context = self.context
+        await self._listeners.close(empty_queue=final)
+        context.draining = context.attention = True
+        for connection in list(context.connections):
+            connection.drain()
+        await self._drain(timeout)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.interface.shutdown()
+        self.state = ServerState.STOPPED
+
+    def teardown(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the interface clean up; a worker calls this once the loop has stopped."""
+        if self._is_set_up:
+            self._is_set_up = False
+            self.interface.teardown(loop)
+
+    async def __aenter__(self: _Self) -> _Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop and tear down."""
+        await self.stop()
+        self.teardown(asyncio.get_running_loop())
+
+    # -- accepting --------------------------------------------------------------
+
+    def _update_accepting(self) -> None:
+        """Accept while a permit and a socket are free. Called whenever either changes."""
+        if self.state is ServerState.DRAINING:
+            self._note_drained()
+        if self._listeners is None or self.state is not ServerState.SERVING:
+            return
+        context = self.context
+        full = len(context.connections) >= self.config.max_connections
+        if full and not context.pressed:
+            full = not self._find_idle()
+        self._listeners.set_accepting(not (context.pressed or full))
+
+    def _make_room(self) -> None:
+        """Close the longest-idle connection if there are as many as there may be."""
+        context = self.context
+        if len(context.connections) < self.config.max_connections:
+            return
+        while self._find_idle():
+            if self._idle_candidates.pop().close_idle():
+                return
+        self._update_accepting()
+
+    def _find_idle(self) -> bool:
+        """Make sure that the last candidate, if any, is idle; the longest-idle is last."""
+        for _ in range(2):
+            while self._idle_candidates:
+                if self._idle_candidates[-1].idle_since < inf:
+                    return True
+                self._idle_candidates.pop()
+            idle = [one for one in self.context.connections if one.idle_since < inf]
+            idle.sort(key=_idle_since, reverse=True)
+            self._idle_candidates = idle
+        return False
+
+    # -- deadlines --------------------------------------------------------------
+
+    def _schedule_sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._swept_at = self.context.clock()
+        self._sweeper = loop.call_later(self._period, self._sweep_and_repeat)
+
+    def _sweep_and_repeat(self) -> None:
+        context = self.context
+        self._sweeper = context.loop.call_later(self._period, self._sweep_and_repeat)
+        self.sweep(context.clock())
+
+    def sweep(self, now: float) -> None:
+        """Refresh the date and act on every deadline that *now* has passed.
+
+        Args:
+            now: Seconds of the context's clock.
+        """
+        context = self.context
+        elapsed, self._swept_at = now - self._swept_at, now
+        context.refresh_date()
+        for connection in list(context.connections):
+            connection.sweep(now, elapsed)
+
+    # -- draining -----------------------------------------------------------------
+
+    def _note_drained(self) -> None:
+        context = self.context
+        if not context.streams and not context.connections and self._drained is not None:
+            self._drained.set()
+
+    async def _drain(self, timeout: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            self._close_idle()
+            remaining = deadline - loop.time()
+            if await self._wait_drained(min(DRAIN_TICK, remaining)) or remaining <= 0:
+                break
+        if not await self._wait_drained(0):
+            await self._give_up()
+
+    async def _wait_drained(self, timeout: float) -> bool:
+        assert self._drained is not None
+        self._note_drained()
+        if self._drained.is_set():
+            return True
+        if timeout > 0:
+            try:
+                await asyncio.wait_for(self._drained.wait(), timeout)
+            except asyncio.TimeoutError:
+                return False
+        return self._drained.is_set()
+
+    def _close_idle(self) -> None:
+        """Close idle connections on which nothing has arrived."""
+        connections = list(self.context.connections)
+        readable = _readable([connection.socket_fd() for connection in connections])
+        for connection in connections:
+            # A request that is already here is answered; the loop reads it next.
+            if connection.socket_fd() not in readable:
+                connection.close_idle()
+
+    async def _give_up(self) -> None:
+        """The deadline has passed: disconnect, cancel, drop; each in its turn."""
+        context = self.context
+        logger.warning(
+            "%d requests unfinished at the drain deadline, dropped", len(context.streams)
+        )
+        for stream in list(context.streams):
+            stream.feed_disconnect()
+        await asyncio.sleep(0)
+        if not await self._wait_streams(CANCEL_GRACE):
+            for stream in list(context.streams):
+                if stream.task is not None:
+                    stream.cancelled = True
+                    stream.task.cancel()
+            await self._wait_streams(CANCEL_GRACE)
+        for connection in list(context.connections):
+            connection.abort()
+        await self._wait_drained(CANCEL_GRACE)
+
+    async def _wait_streams(self, timeout: float) -> bool:
+        context = self.context
+        tasks = [stream.task for stream in context.streams if stream.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        return not any(stream.task is not None for stream in context.streams)
+
+
+def _idle_since(connection: Connection) -> float:
+    return connection.idle_since
+
+
+def _readable(fds: list[int]) -> set[int]:
+    """Return which descriptors have bytes, or an end of stream, to read right now."""
+    valid = [fd for fd in fds if fd >= 0]
+    if not valid:
+        return set()
+    if hasattr(select, "poll"):
+        poller = select.poll()
+        for fd in valid:
+            poller.register(fd, select.POLLIN)
+        return {fd for fd, event in poller.poll(0) if event & select.POLLIN}
+    return set(select.select(valid, [], [], 0)[0])
+
+
+def sweep_period(config: ServerConfig) -> float:
+    """Return the seconds between sweeps: a quarter of the shortest deadline, within bounds."""
+    shortest = min(
+        config.http1.header_read_timeout / 1000,
+        config.http1.keep_alive_timeout,
+        config.limits.body_idle_timeout,
+        config.limits.write_timeout,
+        config.limits.linger_timeout,
+    )
+    return min(1.0, max(0.05, shortest / 4))
+
+
+def engine_class(choice: str) -> type[HTTP1Engine]:
+    """Return the HTTP/1.1 engine that a setting names."""
+    return ReferenceEngine if choice == "reference" else FastEngine
+
+
+def task_spawner(loop: asyncio.AbstractEventLoop, task_impl: str) -> Any:
+    """Return what starts an exchange's coroutine.
+
+    ``rust`` starts it eagerly (CPython 3.12+); below, it is a plain task.
+    """
+    if task_impl == "rust":
+        if sys.version_info >= (3, 12):
+
+            def eager(coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+                return asyncio.Task(coro, loop=loop, eager_start=True)
+
+            return eager
+        logger.info("task implementation 'rust' needs CPython 3.12; using plain tasks")
+    return loop.create_task

@@ -1,0 +1,244 @@
+"""Settings, each declared once: default, bounds, unit and help live on the field.
+
+The command line options, the ``GRANIAN_*`` variables and the reference table are
+derived by walking these dataclasses; bounds are checked when one is constructed.
+Fields that Granian has keep its names, order, defaults and units (milliseconds
+where it counts them so); fields of ours follow them, keyword-only, with seconds as float.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from granian_core.errors import ConfigurationError
+
+T = TypeVar("T")
+
+EngineChoice = Literal["auto", "reference", "fast"]
+HTTPMode = Literal["auto", "1", "2"]
+TaskImpl = Literal["asyncio", "rust"]
+
+
+def option(
+    default: T,
+    *,
+    help: str,  # noqa: A002 - the word that every command-line library uses
+    flag: str = "",
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    kw_only: bool = True,
+) -> T:
+    """Declare one setting: a dataclass field that carries its own documentation.
+
+    Args:
+        default: The default value; its type is the field's type.
+        help: One or two sentences for ``--help`` and the reference.
+        flag: The command line spelling (``--write-timeout``).
+        unit: ``seconds``, ``milliseconds``, ``bytes`` … for messages and docs.
+        minimum: Smallest allowed value, inclusive.
+        maximum: Largest allowed value, inclusive.
+        choices: The allowed words, for settings that are a choice.
+        kw_only: False only for the fields whose position Granian fixed.
+    """
+    metadata = {
+        "help": help,
+        "flag": flag,
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
+    field: Any = dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+    return field  # type: ignore[no-any-return]
+
+
+def check_bounds(settings: object) -> None:
+    """Check every field of a settings dataclass against its declared bounds.
+
+    Raises:
+        ConfigurationError: A value is out of bounds; names the option and the range.
+    """
+    for field in dataclasses.fields(settings):  # type: ignore[arg-type]
+        if not field.metadata:
+            continue
+        value = getattr(settings, field.name)
+        name = field.metadata["flag"] or field.name
+        choices = field.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigurationError(name, value, f"use one of {', '.join(choices)}")
+        low, high = field.metadata["minimum"], field.metadata["maximum"]
+        if value is None or (low is None and high is None):
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ConfigurationError(name, value, "use a number")
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            unit = f" {field.metadata['unit']}" if field.metadata["unit"] else ""
+            if high is None:
+                remedy = f"use {low}{unit} or more"
+            elif low is None:
+                remedy = f"use {high}{unit} or less"
+            else:
+                remedy = f"use {low} to {high}{unit}"
+            raise ConfigurationError(name, value, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class HTTP1Settings:
+    """HTTP/1.1 settings; the first four are Granian's."""
+
+    header_read_timeout: int = option(
+        30_000,
+        help="Time to receive a whole request head, never extended by dribbled bytes.",
+        flag="--http1-header-read-timeout",
+        unit="milliseconds",
+        minimum=1,
+        maximum=60_000,
+        kw_only=False,
+    )
+    keep_alive: bool = option(
+        True,
+        help="Keep connections open for further requests.",
+        flag="--http1-keep-alive",
+        kw_only=False,
+    )
+    max_buffer_size: int = option(
+        417_792,
+        help="Largest request head; a larger one is answered with 431.",
+        flag="--http1-buffer-size",
+        unit="bytes",
+        minimum=8192,
+        kw_only=False,
+    )
+    pipeline_flush: bool = option(
+        False,
+        help="Gather the responses to pipelined requests into fewer writes.",
+        flag="--http1-pipeline-flush",
+        kw_only=False,
+    )
+    keep_alive_timeout: float = option(
+        75.0,
+        help="Idle time between requests on a kept-alive connection.",
+        flag="--http1-keep-alive-timeout",
+        unit="seconds",
+        minimum=0.05,
+    )
+    max_fields: int = option(
+        100,
+        help="Most header fields in a request; more are answered with 431.",
+        flag="--http1-max-fields",
+        minimum=1,
+    )
+    engine: EngineChoice = option(
+        "auto",
+        help="HTTP/1.1 engine: 'reference' is h11, 'fast' our own strict parser.",
+        flag="--http1-engine",
+        choices=("auto", "reference", "fast"),
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one peer may cost, whatever the HTTP version."""
+
+    request_line: int = option(
+        65_536,
+        help="Longest request line; a longer one is answered with 414.",
+        flag="--request-line-limit",
+        unit="bytes",
+        minimum=256,
+    )
+    max_body_size: int | None = option(
+        None,
+        help="Largest request body; a larger one is answered with 413. Unlimited by default.",
+        flag="--max-body-size",
+        unit="bytes",
+        minimum=0,
+    )
+    body_idle_timeout: float = option(
+        30.0,
+        help="Longest pause within a request body that we are waiting for.",
+        flag="--body-idle-timeout",
+        unit="seconds",
+        minimum=0.05,
+    )
+    body_min_rate: int = option(
+        240,
+        help="Slowest request body, averaged after 20 seconds of waiting; 0 disables it.",
+        flag="--body-min-rate",
+        unit="bytes per second",
+        minimum=0,
+    )
+    write_timeout: float = option(
+        60.0,
+        help="Longest time that a peer may take none of the bytes we have for it.",
+        flag="--write-timeout",
+        unit="seconds",
+        minimum=0.05,
+    )
+    max_connections: int | None = option(
+        None,
+        help="Most open connections per worker; beyond it the longest idle one is closed. "
+        "By default four times the back-pressure, at least 1024.",
+        flag="--max-connections",
+        minimum=1,
+    )
+    header_list_bytes: int = option(
+        65_536, help="Decoded bytes of one HTTP/2 field section.", unit="bytes", minimum=1024
+    )
+    body_min_rate_grace: float = option(
+        20.0, help="Waiting time before the minimum body rate applies.", unit="seconds", minimum=0
+    )
+    unread_body_bytes: int = option(
+        262_144,
+        help="Unread request body that is drained to keep a connection.",
+        unit="bytes",
+        minimum=0,
+    )
+    linger_timeout: float = option(
+        1.0,
+        help="Time to read and drop what a peer still sends after a final error.",
+        unit="seconds",
+        minimum=0.05,
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerConfig:
+    """What one `Server` needs to know besides its interface and sockets."""
+
+    http1: HTTP1Settings = HTTP1Settings()
+    limits: Limits = Limits()
+    backlog: int = option(
+        1024, help="Length of each listening socket's queue.", flag="--backlog", minimum=128
+    )
+    backpressure: int = option(
+        1024, help="Most requests in progress per worker.", flag="--backpressure", minimum=1
+    )
+    access_log_format: str | None = None
+    """Format of the access log, or None to keep none."""
+    task_impl: TaskImpl = option(
+        "asyncio",
+        help="How application coroutines start: 'rust' starts them eagerly (CPython 3.12+).",
+        flag="--task-impl",
+        choices=("asyncio", "rust"),
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+    @property
+    def max_connections(self) -> int:
+        """The effective socket bound (`Limits.max_connections` or its derived default)."""
+        if self.limits.max_connections is not None:
+            return self.limits.max_connections
+        return max(1024, 4 * self.backpressure)
