@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from granian_rsgi import Headers, headers as headers_module
+from granian_rsgi import Headers
+from granian_rsgi import headers as headers_module
 from granian_rsgi.headers import encode_headers
 
 
