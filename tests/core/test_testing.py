@@ -8,7 +8,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from granian_core.errors import RemoteProtocolError
-from granian_core.testing import ClockEventLoop, MemoryClient, MemoryTransport
+from granian_core.interface import BaseInterface
+from granian_core.settings import EngineChoice, HTTP1Settings, ServerConfig
+from granian_core.stream import HTTPStream
+from granian_core.testing import ClockEventLoop, MemoryClient, MemoryServer, MemoryTransport
 
 
 class Recorder(asyncio.Protocol):
@@ -437,3 +440,106 @@ def test_loop_serves_real_sockets_while_the_clock_jumps() -> None:
         assert loop.run_until_complete(main()) == b"ping"
     finally:
         loop.close()
+
+
+# -- the harness -----------------------------------------------------------------
+
+
+class Echo(BaseInterface):
+    """Answers with the request's content, and notes its life."""
+
+    def __init__(self) -> None:
+        self.life: list[str] = []
+        self.peers: list[object] = []
+        self.left = asyncio.Event()
+
+    def setup(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.life.append("setup")
+
+    async def startup(self) -> None:
+        self.life.append("startup")
+
+    async def handle_http(self, stream: HTTPStream) -> None:
+        self.peers.append((stream.client, stream.server))
+        if stream.path == "/wait":
+            await stream.wait_disconnect()
+            self.left.set()
+            return
+        stream.respond(200, [(b"content-type", b"text/plain")], await stream.read_all())
+
+    async def shutdown(self) -> None:
+        self.life.append("shutdown")
+
+    def teardown(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.life.append("teardown")
+
+
+def test_memory_server_runs_an_interface_through_its_whole_life() -> None:
+    """Every method of the interface is called, in its order, without a socket."""
+    interface = Echo()
+
+    async def main() -> None:
+        async with MemoryServer(interface) as server:
+            client = server.connect()
+            response = await client.request("POST", "/", body=b"hello")
+            assert (response.status, response.body) == (200, b"hello")
+            assert client.transport.writes == [client.output]
+            assert (await client.request("GET", "/again")).status == 200
+            assert server.clients == [client]
+            assert interface.life == ["setup", "startup"]
+        assert client.closed
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert interface.life == ["setup", "startup", "shutdown", "teardown"]
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_memory_server_uses_its_configuration(engine: EngineChoice) -> None:
+    """Settings reach the connections; bytes one at a time are the same request."""
+
+    async def main() -> None:
+        settings = HTTP1Settings(keep_alive=False, engine=engine)
+        async with MemoryServer(Echo(), ServerConfig(http1=settings)) as server:
+            client = server.connect()
+            client.send_bytewise(
+                b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"3\r\nabc\r\n0\r\n\r\n"
+            )
+            response = await client.receive_response()
+            assert (response.body, response.header(b"connection")) == (b"abc", b"close")
+            assert await client.read_until_close() == b""
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_memory_server_tells_a_client_that_leaves() -> None:
+    """A reset in the middle of a request wakes the application."""
+    interface = Echo()
+
+    async def main() -> None:
+        async with MemoryServer(interface) as server:
+            client = server.connect()
+            client.send_request("GET", "/wait")
+            await asyncio.sleep(0)
+            client.abort()
+            await interface.left.wait()
+            await client.wait_ended()
+            assert client.output == b""
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_memory_server_can_pose_as_a_unix_listener() -> None:
+    """The addresses of a connection are the test's choice."""
+    interface = Echo()
+
+    async def main() -> None:
+        async with MemoryServer(interface) as server:
+            await server.connect(peername="", sockname="/run/app.sock").request()
+            await server.connect(peername=("192.0.2.1", 7)).request()
+
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert interface.peers == [
+        (None, ("/run/app.sock", None)),
+        (("192.0.2.1", 7), ("127.0.0.1", 8000)),
+    ]

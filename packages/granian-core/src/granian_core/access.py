@@ -29,7 +29,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from granian_core.errors import ConfigurationError
@@ -37,6 +36,8 @@ from granian_core.log import ACCESS_LOGGER, access_logger
 from granian_core.log import DEFAULT_ACCESSLOG_FMT as DEFAULT_ACCESS_LOG_FORMAT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from granian_core.stream import Address, HTTPStream
 
 __all__ = ["DEFAULT_ACCESS_LOG_FORMAT", "AccessLogger", "compile_access_log"]

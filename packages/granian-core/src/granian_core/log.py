@@ -11,11 +11,13 @@ from __future__ import annotations
 import copy
 import logging
 import logging.config
-from collections.abc import Mapping
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from granian_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RUNTIME_LOGGER = "_granian"
 ACCESS_LOGGER = "granian.access"

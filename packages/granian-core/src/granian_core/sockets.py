@@ -23,13 +23,14 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from granian_core.errors import BindError, ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from granian_core.stream import Address
 
 PORT_ATTEMPTS = 32

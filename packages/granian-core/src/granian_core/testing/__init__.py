@@ -7,14 +7,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from granian_core.testing.client import MemoryClient, MemoryResponse
 from granian_core.testing.clock import ClockEventLoop
 from granian_core.testing.memory import MemoryTransport
-
-if TYPE_CHECKING:
-    from granian_core.testing.server import MemoryServer
+from granian_core.testing.server import MemoryServer
 
 __all__ = [
     "ClockEventLoop",
@@ -23,12 +19,3 @@ __all__ = [
     "MemoryServer",
     "MemoryTransport",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # The server is imported only by those who use it: a test of a protocol needs none.
-    if name == "MemoryServer":
-        from granian_core.testing.server import MemoryServer as Harness  # noqa: PLC0415
-
-        return Harness
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

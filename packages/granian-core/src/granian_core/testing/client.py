@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ import h11
 from granian_core.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from granian_core.testing.memory import MemoryTransport
 
 Pairs = list[tuple[bytes, bytes]]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from granian_core.server import Server
@@ -13,6 +11,9 @@ from granian_core.testing.client import DEFAULT_TIMEOUT, MemoryClient
 from granian_core.testing.memory import DEFAULT_LOCAL, DEFAULT_PEER, MemoryTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
     from granian_core.interface import Interface
 
 
