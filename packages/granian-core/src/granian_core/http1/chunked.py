@@ -24,6 +24,7 @@ MAX_TRAILER_BYTES: Final = 16_384
 MAX_TRAILER_FIELDS: Final = 50
 """Fields of a trailer section."""
 _MAX_SIZE_DIGITS: Final = 16
+_MAX_SIZE: Final = 0x7FFF_FFFF_FFFF_FFFF
 
 # Deviation: RFC 9112 7.1.1 allows whitespace around an extension's parts ("bad"
 # whitespace); it is refused, because implementations differ in where they put it.
@@ -157,6 +158,8 @@ class ChunkedScanner:
         if extension > MAX_EXTENSION_LINE or self._extensions > MAX_EXTENSION_BYTES:
             raise Fault(400, "chunk extensions too large")
         self._remaining = int(match[1], 16)
+        if self._remaining > _MAX_SIZE:
+            raise Fault(400, "chunk size overflows")
         self._state = _DATA if self._remaining else _TRAILER
 
     def _take_trailer(self, line: bytes) -> None:
