@@ -3,6 +3,7 @@
 - `MemoryServer` runs an interface in a real server; `MemoryClient` talks to it.
 - `MemoryTransport` is the transport between them, for tests of a protocol alone.
 - `ClockEventLoop` lets deadlines pass without waiting.
+- `granian_core.testing.certs` makes certificates (extra ``granian-core[testing]``).
 """
 
 from __future__ import annotations
