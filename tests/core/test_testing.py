@@ -543,3 +543,33 @@ def test_memory_server_can_pose_as_a_unix_listener() -> None:
         (None, ("/run/app.sock", None)),
         (("192.0.2.1", 7), ("127.0.0.1", 8000)),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sent", "limit"),
+    [
+        pytest.param(b"", HTTP1Settings().header_read_timeout / 1000, id="silent"),
+        pytest.param(b"GET / HT", HTTP1Settings().header_read_timeout / 1000, id="head"),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", HTTP1Settings().keep_alive_timeout, id="idle"
+        ),
+    ],
+)
+def test_memory_server_deadlines_follow_a_clock_that_jumps(sent: bytes, limit: float) -> None:
+    """A minute's deadline is tested in no time: never early, at most one sweep late."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with MemoryServer(Echo(), timeout=None) as server:
+            client = server.connect()
+            before = loop.time()
+            if sent:
+                client.send(sent)
+            await client.read_until_close()
+            assert limit <= loop.time() - before <= limit + 1.0
+
+    loop = ClockEventLoop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()

@@ -25,6 +25,9 @@ class MemoryServer:
         async with MemoryServer(Echo()) as server:
             response = await server.connect().request("POST", "/", body=b"hello")
 
+    Deadlines are those of the loop's clock: on a `ClockEventLoop` they pass at once (give
+    ``timeout=None`` there, else the client's patience jumps by too).
+
     Args:
         interface: The interface under test.
         config: The server's settings.
@@ -48,6 +51,11 @@ class MemoryServer:
 
     async def __aenter__(self) -> MemoryServer:
         await self.server.__aenter__()
+        # Deadlines follow the loop's clock, which a `ClockEventLoop` lets jump; the sweep
+        # starts them anew.
+        clock = asyncio.get_running_loop().time
+        self.server.context.clock = clock
+        self.server.sweep(clock())
         return self
 
     async def __aexit__(
