@@ -138,12 +138,13 @@ class Server:
         self._make_room()
         return HTTP1Connection(self.context, engine_class(self.config.http1.engine))
 
-    async def stop(self, timeout: float = 25.0, *, final: bool = True) -> None:
-        """Stop accepting, answer what was accepted, shut the application down.
+    async def stop_accepting(self, *, final: bool = True) -> None:
+        """Begin to stop: accept nothing more, and take no further request.
+
+        `stop` does this first; call it yourself to close the sockets in between, so that
+        new clients are refused while the last requests are answered.
 
         Args:
-            timeout: Seconds for requests in progress; after them applications are told
-                that their clients are gone, then cancelled, then connections are dropped.
             final: Nobody else accepts from these sockets: empty their queues first.
         """
         if self.state is not ServerState.SERVING:
@@ -155,6 +156,18 @@ class Server:
         context.draining = context.attention = True
         for connection in list(context.connections):
             connection.drain()
+
+    async def stop(self, timeout: float = 25.0, *, final: bool = True) -> None:
+        """Stop accepting, answer what was accepted, shut the application down.
+
+        Args:
+            timeout: Seconds for requests in progress; after them applications are told
+                that their clients are gone, then cancelled, then connections are dropped.
+            final: As for `stop_accepting`.
+        """
+        await self.stop_accepting(final=final)
+        if self.state is not ServerState.DRAINING:
+            return
         await self._drain(timeout)
         if self._sweeper is not None:
             self._sweeper.cancel()
