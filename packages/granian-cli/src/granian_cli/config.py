@@ -1,0 +1,588 @@
+"""Every setting of the command, each declared once.
+
+The settings that belong to the protocol core are its own dataclasses
+(`HTTP1Settings`, `Limits`, and three fields of `ServerConfig`); the rest are the
+dataclasses below, declared in the same manner. `option_specs` walks all of them: the
+command line, the ``GRANIAN_*`` variables, the Python keyword arguments and the
+reference table come from that walk.
+
+Field names are Granian's parameter names, for they name the variables; the flag is
+what differs from them (``--log`` is ``log_enabled``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from granian_core.errors import ConfigurationError
+from granian_core.interface import PUBLISHED_ADAPTERS, interface_names
+from granian_core.settings import (
+    HTTP1Settings,
+    HTTPMode,
+    Limits,
+    ServerConfig,
+    TaskImpl,
+    check_bounds,
+)
+from granian_core.settings import option as core_option
+
+T = TypeVar("T")
+
+Kind = Literal["", "duration", "octal", "file", "directory", "path", "json"]
+"""How a value is written, where its Python type does not say it."""
+
+LOOPS = ("auto", "asyncio", "rloop", "uvloop", "winloop")
+LOG_LEVELS = ("critical", "error", "warning", "warn", "info", "debug", "notset")
+DEFAULT_GRACEFUL_TIMEOUT = 25
+"""Seconds; with start-up, lifespan and kill margins it fits the 30 s of Kubernetes."""
+
+
+def option(
+    default: T,
+    *,
+    help: str,  # noqa: A002 - as in granian_core.settings
+    kind: Kind = "",
+    default_text: str = "",
+    flag: str = "",
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> T:
+    """Declare one setting, as `granian_core.settings.option` does.
+
+    *kind* says how the value is written, where its Python type does not. *default_text* is
+    what ``--help`` shows as the default, where the value itself would tell nothing (a None
+    that stands for something derived from another setting).
+    """
+    declared: Any = core_option(
+        default,
+        help=help,
+        flag=flag,
+        unit=unit,
+        minimum=minimum,
+        maximum=maximum,
+        choices=choices,
+    )
+    metadata = {**declared.metadata, "kind": kind, "default_text": default_text}
+    field: Any = dataclasses.field(default=default, metadata=metadata, kw_only=True)
+    return field  # type: ignore[no-any-return]
+
+
+def _core_server_option(name: str, **changes: Any) -> Any:
+    """Take over a field of `ServerConfig`, so that it is not declared a second time."""
+    field = next(field for field in dataclasses.fields(ServerConfig) if field.name == name)
+    default = changes.pop("default", field.default)
+    return dataclasses.field(default=default, metadata={**field.metadata, **changes}, kw_only=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApplicationSettings:
+    """What is served, and how it is found."""
+
+    interface: str = option(
+        "rsgi",
+        help="Interface of the application. 'asginl' is ASGI without lifespan.",
+        flag="--interface",
+    )
+    interface_option: tuple[str, ...] = option(
+        (),
+        help="Setting for the interface itself, as KEY=VALUE. May be repeated.",
+        flag="--interface-option",
+    )
+    factory: bool = option(
+        False, help="Call the target without arguments to get the application.", flag="--factory"
+    )
+    working_dir: Path | None = option(
+        None,
+        help="Directory that comes first when the target is looked up.",
+        flag="--working-dir",
+        kind="directory",
+    )
+    env_files: tuple[Path, ...] = option(
+        (),
+        help="Files of environment variables (dotenv); set ones are kept. May be repeated.",
+        flag="--env-files",
+        kind="file",
+    )
+    url_path_prefix: str | None = option(
+        None,
+        help="Path prefix that a proxy removed (ASGI root_path, WSGI SCRIPT_NAME).",
+        flag="--url-path-prefix",
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        self.extra()
+
+    def extra(self) -> dict[str, str]:
+        """Return the pairs of ``--interface-option``."""
+        pairs: dict[str, str] = {}
+        for text in self.interface_option:
+            key, found, value = text.partition("=")
+            if not found or not key:
+                raise ConfigurationError("--interface-option", text, "write it as KEY=VALUE")
+            pairs[key] = value
+        return pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkSettings:
+    """Where the server listens."""
+
+    host: tuple[str, ...] = option(
+        ("127.0.0.1",),
+        help="Address or name to bind, IPv6 too. May be repeated.",
+        flag="--host",
+    )
+    port: int = option(
+        8000,
+        help="TCP port; 0 lets the system choose one, which is printed.",
+        flag="--port",
+        minimum=0,
+        maximum=65_535,
+    )
+    uds: Path | None = option(
+        None, help="Unix socket to bind instead of TCP.", flag="--uds", kind="path"
+    )
+    uds_permissions: int | None = option(
+        None,
+        help="Mode of the unix socket, octal with a leading zero.",
+        flag="--uds-permissions",
+        kind="octal",
+        minimum=0,
+        maximum=0o777,
+    )
+    http: HTTPMode = option(
+        "auto", help="HTTP version to serve.", flag="--http", choices=("auto", "1")
+    )
+    backlog: int = _core_server_option("backlog")
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        if not self.host and self.uds is None:
+            raise ConfigurationError("--host", None, "give at least one address")
+        if self.uds is None and self.uds_permissions is not None:
+            raise ConfigurationError("--uds-permissions", None, "use it together with --uds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeSettings:
+    """What runs inside one worker."""
+
+    loop: str = option(
+        "auto", help="Event loop; 'auto' takes the fastest installed.", flag="--loop"
+    )
+    task_impl: TaskImpl = _core_server_option("task_impl")
+    blocking_threads: int | None = option(
+        None,
+        help="Most threads per worker for a blocking interface (WSGI).",
+        flag="--blocking-threads",
+        minimum=1,
+        default_text="backpressure/2 for WSGI, else 1",
+    )
+    blocking_threads_idle_timeout: int = option(
+        30,
+        help="Idle time after which an extra blocking thread leaves.",
+        flag="--blocking-threads-idle-timeout",
+        unit="seconds",
+        kind="duration",
+        minimum=5,
+        maximum=600,
+    )
+    backpressure: int | None = _core_server_option(
+        "backpressure", default=None, default_text="backlog/workers"
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSettings:
+    """The worker processes and their supervisor."""
+
+    workers: int = option(1, help="Worker processes.", flag="--workers", minimum=1)
+    workers_graceful_timeout: int = option(
+        DEFAULT_GRACEFUL_TIMEOUT,
+        help="Time for requests in progress when a worker stops; then they are aborted.",
+        flag="--workers-graceful-timeout",
+        unit="seconds",
+        kind="duration",
+        minimum=0,
+        maximum=86_400,
+    )
+    workers_kill_timeout: int | None = option(
+        None,
+        help="Time after which a worker that does not stop is killed.",
+        flag="--workers-kill-timeout",
+        unit="seconds",
+        kind="duration",
+        minimum=1,
+        maximum=1800,
+        default_text="graceful timeout + 10 s",
+    )
+    workers_startup_timeout: int | None = option(
+        None,
+        help="Time within which a new worker must be ready.",
+        flag="--workers-startup-timeout",
+        unit="seconds",
+        kind="duration",
+        minimum=1,
+        default_text="disabled",
+    )
+    workers_watchdog_timeout: int | None = option(
+        None,
+        help="Time for which a worker's event loop may be blocked before the worker "
+        "has its stacks dumped and is replaced.",
+        flag="--workers-watchdog-timeout",
+        unit="seconds",
+        kind="duration",
+        minimum=1,
+        default_text="disabled",
+    )
+    respawn_failed_workers: bool = option(
+        False,
+        help="Start a new worker when one is lost, instead of stopping the server.",
+        flag="--respawn-failed-workers",
+    )
+    respawn_interval: float = option(
+        3.5,
+        help="Pause between replacing one worker and the next.",
+        flag="--respawn-interval",
+        unit="seconds",
+        minimum=0,
+    )
+    workers_lifetime: int | None = option(
+        None,
+        help="Age at which a worker is replaced.",
+        flag="--workers-lifetime",
+        unit="seconds",
+        kind="duration",
+        minimum=60,
+        default_text="disabled",
+    )
+    workers_lifetime_jitter: int | None = option(
+        None,
+        help="Most that is added at random to a worker's lifetime.",
+        flag="--workers-lifetime-jitter",
+        unit="seconds",
+        kind="duration",
+        minimum=0,
+        default_text="lifetime/10",
+    )
+    workers_max_requests: int | None = option(
+        None,
+        help="Number of requests after which a worker is replaced.",
+        flag="--workers-max-requests",
+        minimum=1,
+        default_text="disabled",
+    )
+    workers_max_requests_jitter: int | None = option(
+        None,
+        help="Most that is added at random to a worker's number of requests.",
+        flag="--workers-max-requests-jitter",
+        minimum=0,
+        default_text="max-requests/10",
+    )
+    workers_max_rss: int | None = option(
+        None,
+        help="Resident memory at which a worker is replaced.",
+        flag="--workers-max-rss",
+        unit="MiB",
+        minimum=1,
+        default_text="disabled",
+    )
+    rss_sample_interval: int = option(
+        30,
+        help="Time between two looks at the workers' memory.",
+        flag="--rss-sample-interval",
+        unit="seconds",
+        kind="duration",
+        minimum=1,
+        maximum=300,
+    )
+    rss_samples: int = option(
+        1,
+        help="Consecutive samples over the memory limit before a worker is replaced.",
+        flag="--rss-samples",
+        minimum=1,
+    )
+    process_name: str | None = option(
+        None,
+        help="Name shown for the processes, instead of one made from the options.",
+        flag="--process-name",
+    )
+    pid_file: Path | None = option(
+        None, help="File to hold the supervisor's pid.", flag="--pid-file", kind="path"
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """What is written about the server's work."""
+
+    log_enabled: bool = option(True, help="Write the server's log.", flag="--log")
+    log_level: str = option(
+        "info", help="Level of the server's log.", flag="--log-level", choices=LOG_LEVELS
+    )
+    log_config: Path | None = option(
+        None,
+        help="JSON file for logging.config.dictConfig, merged over the defaults.",
+        flag="--log-config",
+        kind="file",
+    )
+    log_access_enabled: bool = option(
+        False, help="Write one line per request.", flag="--access-log"
+    )
+    log_access_fmt: str | None = option(
+        None, help="Format of the access log.", flag="--access-log-fmt"
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadSettings:
+    """Development: new workers when files change."""
+
+    reload: bool = option(
+        False, help="Replace the workers when files change (development).", flag="--reload"
+    )
+    reload_paths: tuple[Path, ...] = option(
+        (),
+        help="Files and directories to watch. May be repeated.",
+        flag="--reload-paths",
+        kind="path",
+        default_text="Working directory",
+    )
+    reload_ignore_dirs: tuple[str, ...] = option(
+        (), help="Names of directories to ignore. May be repeated.", flag="--reload-ignore-dirs"
+    )
+    reload_ignore_patterns: tuple[str, ...] = option(
+        (),
+        help="Regular expressions of file names to ignore. May be repeated.",
+        flag="--reload-ignore-patterns",
+    )
+    reload_ignore_paths: tuple[Path, ...] = option(
+        (), help="Paths to ignore. May be repeated.", flag="--reload-ignore-paths", kind="path"
+    )
+    reload_tick: int = option(
+        50,
+        help="How often changes are gathered.",
+        flag="--reload-tick",
+        unit="milliseconds",
+        minimum=50,
+        maximum=5000,
+    )
+    reload_ignore_worker_failure: bool = option(
+        False,
+        help="Keep running when a worker fails, until the next change.",
+        flag="--reload-ignore-worker-failure",
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """Everything that one run of the server needs to know.
+
+    Raises:
+        ConfigurationError: Settings contradict each other.
+    """
+
+    target: str
+    application: ApplicationSettings = ApplicationSettings()
+    network: NetworkSettings = NetworkSettings()
+    runtime: RuntimeSettings = RuntimeSettings()
+    processes: ProcessSettings = ProcessSettings()
+    http1: HTTP1Settings = HTTP1Settings()
+    limits: Limits = Limits()
+    log: LogSettings = LogSettings()
+    reload: ReloadSettings = ReloadSettings()
+
+    def __post_init__(self) -> None:
+        if not self.target:
+            raise ConfigurationError("APP", None, "name the application, as module:attribute")
+        processes = self.processes
+        if processes.workers_lifetime is None and processes.workers_lifetime_jitter is not None:
+            raise ConfigurationError(
+                "--workers-lifetime-jitter", None, "use it together with --workers-lifetime"
+            )
+        if (
+            processes.workers_max_requests is None
+            and processes.workers_max_requests_jitter is not None
+        ):
+            raise ConfigurationError(
+                "--workers-max-requests-jitter",
+                None,
+                "use it together with --workers-max-requests",
+            )
+
+    @property
+    def backpressure(self) -> int:
+        """Most requests in progress per worker: as set, or the backlog shared out."""
+        if self.runtime.backpressure is not None:
+            return self.runtime.backpressure
+        return max(1, self.network.backlog // self.processes.workers)
+
+    def server_config(self, access_log_format: str | None) -> ServerConfig:
+        """Return what `granian_core.Server` needs of this."""
+        return ServerConfig(
+            http1=self.http1,
+            limits=self.limits,
+            backlog=self.network.backlog,
+            backpressure=self.backpressure,
+            access_log_format=access_log_format,
+            task_impl=self.runtime.task_impl,
+        )
+
+    @classmethod
+    def from_parameters(
+        cls, target: str, parameters: Mapping[str, Any], **made: Any
+    ) -> Configuration:
+        """Build one from a flat mapping of parameter names (``http1_keep_alive``).
+
+        Args:
+            target: The application.
+            parameters: Values by parameter name.
+            made: Whole sections that exist already (``http1``); None stands for none.
+
+        Raises:
+            ConfigurationError: A name is unknown, or a value is out of bounds.
+        """
+        known = {spec.parameter: spec for spec in option_specs()}
+        sections: dict[str, dict[str, Any]] = {}
+        for name, value in parameters.items():
+            spec = known.get(name)
+            if spec is None:
+                raise ConfigurationError(name, None, "there is no such setting")
+            sections.setdefault(spec.section, {})[spec.field] = value
+        classes = {section.attribute: section.settings for section in SECTIONS}
+        whole = {name: section for name, section in made.items() if section is not None}
+        for name in sections.keys() & whole.keys():
+            raise ConfigurationError(name, None, "give the section or its settings, not both")
+        whole.update({name: classes[name](**values) for name, values in sections.items()})
+        return cls(target=target, **whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One settings dataclass, and the title of its panel in ``--help``."""
+
+    title: str
+    attribute: str
+    settings: type[Any]
+
+
+SECTIONS = (
+    Section("Application", "application", ApplicationSettings),
+    Section("Network", "network", NetworkSettings),
+    Section("Runtime", "runtime", RuntimeSettings),
+    Section("Processes", "processes", ProcessSettings),
+    Section("HTTP/1", "http1", HTTP1Settings),
+    Section("Limits", "limits", Limits),
+    Section("Logging", "log", LogSettings),
+    Section("Reload", "reload", ReloadSettings),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptionSpec:
+    """One command line option, as its field declares it."""
+
+    section: str
+    """Attribute of `Configuration` that holds the field's dataclass."""
+    title: str
+    """Panel of ``--help``."""
+    field: str
+    parameter: str
+    """Flat name: of the Python keyword and, in capitals, of the variable."""
+    flag: str
+    help: str
+    type: type[Any]
+    """The field's type, without None and without the tuple of a repeatable option."""
+    kind: Kind
+    repeatable: bool
+    default: Any
+    default_text: str
+    unit: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+
+    @property
+    def variable(self) -> str:
+        """Name of the environment variable."""
+        return f"GRANIAN_{self.parameter.upper()}"
+
+
+@cache
+def option_specs() -> tuple[OptionSpec, ...]:
+    """Return every option of the command, in the order of ``--help``."""
+    return tuple(
+        _spec(section, field, hints[field.name])
+        for section in SECTIONS
+        for hints in [typing.get_type_hints(section.settings)]
+        for field in dataclasses.fields(section.settings)
+        if field.metadata.get("flag")
+    )
+
+
+def option_choices(spec: OptionSpec) -> tuple[str, ...]:
+    """Return the words that an option accepts; empty when it is not a choice.
+
+    The interfaces are those that are installed, so this is asked late.
+    """
+    if spec.parameter == "interface":
+        return tuple(dict.fromkeys([*PUBLISHED_ADAPTERS, *interface_names()]))
+    return LOOPS if spec.parameter == "loop" else spec.choices
+
+
+def _spec(section: Section, field: dataclasses.Field[Any], hint: Any) -> OptionSpec:
+    metadata = field.metadata
+    bare, repeatable = _bare_type(hint)
+    owned = section.settings.__module__ == __name__
+    from_flag = metadata["flag"].removeprefix("--").replace("-", "_")
+    return OptionSpec(
+        section=section.attribute,
+        title=section.title,
+        field=field.name,
+        parameter=field.name if owned else from_flag,
+        flag=metadata["flag"],
+        help=metadata["help"],
+        type=bare,
+        kind=metadata.get("kind", ""),
+        repeatable=repeatable,
+        default=field.default,
+        default_text=metadata.get("default_text", ""),
+        unit=metadata["unit"],
+        minimum=metadata["minimum"],
+        maximum=metadata["maximum"],
+        choices=metadata["choices"],
+    )
+
+
+def _bare_type(hint: Any) -> tuple[type[Any], bool]:
+    """Return the type without None, Literal and tuple, and whether it was a tuple."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        (hint,) = (member for member in typing.get_args(hint) if member is not types.NoneType)
+    origin = typing.get_origin(hint)
+    if origin is tuple:
+        return typing.get_args(hint)[0], True
+    if origin is Literal:
+        return str, False
+    return hint, False

@@ -1,0 +1,58 @@
+"""A look inside a running worker: stacks of all threads, tasks, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import sys
+import threading
+import time
+import traceback
+from math import isinf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from granian_core.server import Server
+
+
+def stacks() -> str:
+    """Return the stack of every thread. Safe from any thread."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    out = io.StringIO()
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - documented for this
+        out.write(f"Thread {names.get(ident, '?')} ({ident}):\n")
+        out.writelines(traceback.format_stack(frame))
+    return out.getvalue()
+
+
+def tasks(loop: asyncio.AbstractEventLoop) -> str:
+    """Return every task of *loop* and where it waits. Call it on the loop's thread."""
+    out = io.StringIO()
+    for task in asyncio.all_tasks(loop):
+        out.write(f"Task {task.get_name()}: {task.get_coro()!r}\n")
+        for frame in task.get_stack(limit=5):
+            code = frame.f_code
+            out.write(f"  {code.co_filename}:{frame.f_lineno} in {code.co_name}\n")
+    return out.getvalue()
+
+
+def connections(server: Server) -> str:
+    """Return the connection table of *server*. Call it on the loop's thread.
+
+    What peers sent is shown with its control characters escaped.
+    """
+    context = server.context
+    now = time.monotonic()
+    out = io.StringIO()
+    out.write(f"{len(context.connections)} connections, {len(context.streams)} requests\n")
+    for connection in context.connections:
+        client = getattr(connection, "client", None)
+        stream = getattr(connection, "stream", None)
+        if stream is not None:
+            doing = f"{stream.method!r} {stream.path!r}, status {stream.status or '-'}"
+        elif isinf(connection.idle_since):
+            doing = "reading"
+        else:
+            doing = f"idle for {now - connection.idle_since:.1f} s"
+        out.write(f"  {client!r}: {doing}\n")
+    return out.getvalue()

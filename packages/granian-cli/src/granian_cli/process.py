@@ -1,0 +1,178 @@
+"""One worker's process as the supervisor holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing.connection import Connection
+from multiprocessing.context import BaseContext
+from typing import TYPE_CHECKING, Any
+
+from granian_cli.control import DumpMessage, SharedFloat, StopMessage, WorkerSpec
+from granian_cli.signals import handled_signals
+from granian_cli.worker import run_worker
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
+    from granian_cli.config import Configuration
+
+PROCESS_NAME = "granian-worker"
+
+
+def start_method() -> str:
+    """Return how workers start: fork where it is multiprocessing's default, else spawn."""
+    return "fork" if multiprocessing.get_start_method() == "fork" else "spawn"
+
+
+@contextlib.contextmanager
+def blocked_signals() -> Iterator[None]:
+    """Keep our signals pending while a process starts.
+
+    A forked child shares the wakeup descriptor until it has reset it: a Ctrl-C in between
+    would count twice here. The child unblocks them itself.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, handled_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+class WorkerProcess:
+    """A worker process, its control pipe and its heartbeat.
+
+    Args:
+        context: The multiprocessing context to start it in.
+    """
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self._process: BaseProcess | None = None
+        self._heartbeat: SharedFloat | None = None
+        self.connection: Connection | None = None
+        """Our end of the pipe; None once the worker has closed its end."""
+
+    def start(
+        self,
+        *,
+        configuration: Configuration,
+        number: int,
+        sockets: tuple[socket.socket, ...],
+        log_config: Mapping[str, Any] | None,
+        loader: Callable[[], object] | None,
+        title: str | None,
+        max_requests: int | None,
+        others: tuple[Connection, ...],
+    ) -> None:
+        """Start the process; arguments as in `WorkerSpec`, *others* being pipes of ours.
+
+        Raises:
+            OSError: The system has no room for it.
+        """
+        if configuration.processes.workers_watchdog_timeout is not None:
+            self._heartbeat = self._context.RawValue("d", time.monotonic())
+        self.connection, theirs = multiprocessing.Pipe()
+        forks = self._context.get_start_method() == "fork"
+        spec = WorkerSpec(
+            configuration=configuration,
+            number=number,
+            sockets=sockets,
+            control=theirs,
+            log_config=log_config,
+            loader=loader,
+            title=title,
+            max_requests=max_requests,
+            heartbeat=self._heartbeat,
+            inherited=(*others, self.connection) if forks else (),
+        )
+        self._process = self._context.Process(  # type: ignore[attr-defined]
+            target=run_worker, args=(spec,), name=PROCESS_NAME
+        )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            with blocked_signals():
+                self._process.start()
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def sentinel(self) -> int:
+        """What becomes readable when the process ends."""
+        assert self._process is not None
+        return self._process.sentinel
+
+    @property
+    def exitcode(self) -> int | None:
+        """How the process ended, negative for a signal; None while it runs."""
+        assert self._process is not None
+        return self._process.exitcode
+
+    @property
+    def last_beat(self) -> float:
+        """Monotonic time at which the worker's loop was last seen alive."""
+        return self._heartbeat.value if self._heartbeat is not None else time.monotonic()
+
+    def messages(self) -> Iterator[object]:
+        """Yield what the worker has said and we have not read."""
+        while self.connection is not None:
+            try:
+                if not self.connection.poll():
+                    return
+                yield self.connection.recv()
+            except (EOFError, OSError):
+                self._close_connection()
+
+    def stop(self, *, final: bool) -> None:
+        """Tell the worker to drain and leave."""
+        self._send(StopMessage(final))
+
+    def dump(self) -> None:
+        """Tell the worker to write its state to the log."""
+        self._send(DumpMessage())
+
+    def dump_stacks(self) -> None:
+        """Have faulthandler write the worker's stacks, even while its loop is blocked."""
+        if hasattr(signal, "SIGUSR1"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        assert self._process is not None
+        self._process.kill()
+
+    def close(self) -> None:
+        """Release what we hold of a process that has ended, or is about to."""
+        self._close_connection()
+        if self._process is not None and self._process.pid is not None:
+            self._process.join()
+            self._process.close()
+
+    def _send(self, message: object) -> None:
+        if self.connection is not None:
+            # A worker that is gone shows by its sentinel.
+            with contextlib.suppress(OSError):
+                self.connection.send(message)
+
+    def _close_connection(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None

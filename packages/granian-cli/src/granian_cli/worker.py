@@ -1,0 +1,406 @@
+"""A worker process: one event loop, one application, one `granian_core.Server`.
+
+Imports neither click nor rich. `run_worker` is the process's entry; it reports READY or
+FAILED on the control pipe and ends when told to, by the pipe or by SIGTERM, or when the
+pipe closes because the supervisor has died.
+
+Two threads matter: the main thread runs the loop, and the control thread waits on the
+pipe. So orders arrive, and the deadline for leaving holds, even while the loop is blocked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import faulthandler
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
+
+from granian_cli import dump
+from granian_cli.control import (
+    DumpMessage,
+    FailedMessage,
+    ReadyMessage,
+    RetireMessage,
+    StopMessage,
+    WorkerSpec,
+)
+from granian_cli.loader import load_target
+from granian_cli.machine import SHUTDOWN_MARGIN
+from granian_cli.titles import set_process_title, set_thread_title
+from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT
+from granian_core.errors import BindError, FatalError, StartupError
+from granian_core.interface import Interface, InterfaceOptions, load_interface
+from granian_core.log import configure_logging
+from granian_core.loops import loops
+from granian_core.pool import BlockingPool
+from granian_core.server import Server
+
+if TYPE_CHECKING:
+    from granian_core.stream import HTTPStream
+    from granian_core.websocket import WebSocketStream
+
+logger = logging.getLogger("_granian.worker")
+
+LATE_EXIT_CODE = 70
+"""Exit code of a worker that had to leave by `os._exit` (EX_SOFTWARE of sysexits.h)."""
+BEATS = 4
+"""Heartbeats within one watchdog timeout."""
+
+_RESET_SIGNALS = ("SIGTERM", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
+
+
+def run_worker(spec: WorkerSpec) -> None:
+    """Run one worker until it is told to leave; ends by `SystemExit`."""
+    _settle_signals()
+    for end in spec.inherited:
+        end.close()
+    sys.exit(Worker(spec).run())
+
+
+def _settle_signals() -> None:
+    """Take the supervisor's signal handling off this process, and dump stacks on SIGUSR1."""
+    # A forked child has the supervisor's descriptor there, and would write into it.
+    signal.set_wakeup_fd(-1)
+    for name in _RESET_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    # Ctrl-C and a closed terminal reach the whole group; what follows is the supervisor's
+    # decision. A handler, for SIG_IGN would be inherited by the application's children.
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _leave_to_supervisor)
+    if hasattr(signal, "SIGUSR1"):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr has no descriptor
+            faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _leave_to_supervisor(signum: int, frame: object) -> None:
+    """Handle a signal by doing nothing."""
+
+
+class Worker:
+    """What happens in a worker process, from loading to leaving.
+
+    Args:
+        spec: What the supervisor wants.
+    """
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        self.configuration = spec.configuration
+        self.server: Server | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Event | None = None
+        self._final = True
+        self._sending = threading.Lock()
+        self._control = ControlThread(self)
+
+    def run(self) -> int:
+        """Load, serve, leave; return the exit code."""
+        try:
+            self._prepare()
+            self._control.start()
+            loop, server = self._build()
+        except FatalError as exc:
+            return self._fail(exc)
+        try:
+            loop.run_until_complete(self._serve(loop, server))
+        except FatalError as exc:
+            return self._fail(exc)
+        finally:
+            self._close(loop, server)
+        return 0
+
+    # -- before the loop runs -----------------------------------------------------
+
+    def _prepare(self) -> None:
+        log = self.configuration.log
+        set_process_title(self.spec.title)
+        configure_logging(log.log_level, self.spec.log_config, log.log_enabled)
+
+    def _build(self) -> tuple[asyncio.AbstractEventLoop, Server]:
+        """Make the loop, then the application, then the server around it."""
+        loop = loops.get(self.configuration.runtime.loop)
+        with _application_errors("the application failed to start"):
+            interface = self._make_interface(self._load())
+            log = self.configuration.log
+            fmt = log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT
+            server = Server(
+                self._counted(interface),
+                sockets=self.spec.sockets,
+                config=self.configuration.server_config(fmt if log.log_access_enabled else None),
+            )
+            server.setup(loop)
+        # What exists now stays: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        return loop, server
+
+    def _load(self) -> object:
+        application = self.configuration.application
+        if self.spec.loader is not None:
+            return self.spec.loader()
+        return load_target(
+            self.configuration.target,
+            factory=application.factory,
+            working_dir=application.working_dir,
+        )
+
+    def _make_interface(self, target: object) -> Interface:
+        application, runtime = self.configuration.application, self.configuration.runtime
+        factory = load_interface(application.interface)
+        pool = None
+        if factory.blocking:
+            threads = runtime.blocking_threads or factory.default_blocking_threads
+            pool = BlockingPool(
+                threads or max(1, self.configuration.backpressure // 2),
+                runtime.blocking_threads_idle_timeout,
+            )
+        options = InterfaceOptions(
+            root_path=application.url_path_prefix or "",
+            blocking_pool=pool,
+            websockets=False,
+            access_log=self.configuration.log.log_access_enabled,
+            worker_id=self.spec.number,
+            workers=self.configuration.processes.workers,
+            extra=application.extra(),
+        )
+        return factory(target, options)
+
+    def _counted(self, interface: Interface) -> Interface:
+        if self.spec.max_requests is None:
+            return interface
+        return RequestCounter(interface, self.spec.max_requests, self._ask_to_retire)
+
+    # -- on the loop ----------------------------------------------------------------
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        self._stopping = asyncio.Event()
+        self.server = server
+        if hasattr(signal, "SIGTERM") and sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        self._beat(loop)
+        self._loop = loop  # from now on the control thread stops us through the loop
+        if self._control.stopping:
+            return
+        if not await self._start(server):
+            return
+        self._send(ReadyMessage(type(loop).__module__.partition(".")[0]))
+        await self._stopping.wait()
+        await self._stop(server)
+
+    async def _start(self, server: Server) -> bool:
+        """Start the server; False when we were told to leave meanwhile."""
+        assert self._stopping is not None
+        starting = asyncio.ensure_future(server.start())
+        told = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return False
+        with _application_errors("the application failed to start"):
+            try:
+                starting.result()
+            except OSError as exc:
+                if exc.errno != errno.EADDRINUSE:
+                    raise
+                raise BindError(
+                    "cannot listen: another server took the address; stop it or choose "
+                    "another --port"
+                ) from exc
+        return True
+
+    async def _stop(self, server: Server) -> None:
+        timeout = self.configuration.processes.workers_graceful_timeout
+        await server.stop_accepting(final=self._final)
+        for sock in self.spec.sockets:
+            sock.close()  # the last process to do so has new clients refused, not reset
+        await server.stop(timeout)
+
+    def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Show the supervisor that the loop is alive."""
+        timeout = self.configuration.processes.workers_watchdog_timeout
+        if self.spec.heartbeat is not None and timeout is not None:
+            self.spec.heartbeat.value = time.monotonic()
+            loop.call_later(timeout / BEATS, self._beat, loop)
+
+    def _terminated(self) -> None:
+        """SIGTERM from outside: leave as if the supervisor had said so."""
+        self._control.arm()
+        assert self._stopping is not None
+        self._stopping.set()
+
+    # -- from the control thread ------------------------------------------------------
+
+    def order_to_stop(self, final: bool) -> None:
+        """Begin to leave. Called on the control thread, which has armed the deadline."""
+        self._final = final
+        if self._loop is None:
+            os._exit(0)  # still loading: nothing was accepted and nothing was started
+        with contextlib.suppress(RuntimeError):  # the loop has closed: we are leaving
+            self._loop.call_soon_threadsafe(self._set_stopping)
+
+    def _set_stopping(self) -> None:
+        if self._stopping is not None:
+            self._stopping.set()
+
+    def log_state(self) -> None:
+        """Write stacks at once, tasks and connections when the loop gets to it."""
+        logger.warning("Stacks of worker-%d:\n%s", self.spec.number, dump.stacks())
+        if self._loop is not None and self.server is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._log_loop, self._loop, self.server)
+
+    def _log_loop(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        number = self.spec.number
+        logger.warning("Tasks of worker-%d:\n%s", number, dump.tasks(loop))
+        logger.warning("Connections of worker-%d:\n%s", number, dump.connections(server))
+
+    # -- to the supervisor ------------------------------------------------------------
+
+    def _ask_to_retire(self) -> None:
+        self._send(RetireMessage())
+
+    def _fail(self, error: FatalError) -> int:
+        text = getattr(error, "traceback", "")
+        self._send(FailedMessage(str(error), error.exit_code, text))
+        return error.exit_code
+
+    def _send(self, message: object) -> None:
+        """Tell the supervisor; if it is gone, the control thread notices."""
+        with self._sending, contextlib.suppress(OSError):
+            self.spec.control.send(message)
+
+    # -- after the loop ---------------------------------------------------------------
+
+    def _close(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        self._control.arm()  # teardown is the application's code, and may hang
+        try:
+            server.teardown(loop)
+        except Exception:
+            logger.exception("Application raised an exception while being torn down")
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+class ControlThread(threading.Thread):
+    """Waits for orders on the control pipe, and ends the process when it leaves too late."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(name="granian-control", daemon=True)
+        self._worker = worker
+        self._connection = worker.spec.control
+        timeout = worker.configuration.processes.workers_graceful_timeout
+        self._patience = timeout + SHUTDOWN_MARGIN
+        self._deadline: float | None = None
+        self._armed = threading.Event()
+        self.stopping = False
+
+    def arm(self) -> None:
+        """Start the clock of the deadline. Safe from any thread; the first call counts."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._patience
+            self._armed.set()
+            threading.Thread(target=self._enforce, name="granian-deadline", daemon=True).start()
+
+    def run(self) -> None:
+        """Read orders until the supervisor is gone."""
+        set_thread_title(self.name)
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                self._stop(final=True)  # the supervisor has died: nobody else will say it
+                return
+            if isinstance(message, StopMessage):
+                self._stop(final=message.final)
+            elif isinstance(message, DumpMessage):
+                self._worker.log_state()
+
+    def _stop(self, *, final: bool) -> None:
+        if not self.stopping:
+            self.stopping = True
+            self.arm()
+            self._worker.order_to_stop(final)
+
+    def _enforce(self) -> None:
+        assert self._deadline is not None
+        time.sleep(max(0.0, self._deadline - time.monotonic()))
+        logger.error(
+            "worker-%d is late: leaving without the application's consent",
+            self._worker.spec.number,
+        )
+        logging.shutdown()
+        os._exit(LATE_EXIT_CODE)
+
+
+class RequestCounter:
+    """Passes requests on, and calls back once, at a number of them.
+
+    Args:
+        inner: The interface.
+        limit: The number.
+        reached: Called on the loop's thread when the request of that number begins.
+    """
+
+    def __init__(self, inner: Interface, limit: int, reached: Callable[[], None]) -> None:
+        self._inner = inner
+        self._left = limit
+        self._reached = reached
+        self.setup = inner.setup
+        self.startup = inner.startup
+        self.shutdown = inner.shutdown
+        self.teardown = inner.teardown
+
+    def handle_http(self, stream: HTTPStream) -> Awaitable[None] | None:
+        """Count and pass on."""
+        self._count()
+        return self._inner.handle_http(stream)
+
+    def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None] | None:
+        """Count and pass on."""
+        self._count()
+        return self._inner.handle_websocket(stream)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._reached()
+
+
+@contextlib.contextmanager
+def _application_errors(what: str) -> Iterator[None]:
+    """Turn what the application raises outside of a request into a `StartupError`."""
+    try:
+        yield
+    except (FatalError, asyncio.CancelledError):
+        raise
+    except Exception as exc:
+        summary = traceback.format_exception_only(type(exc), exc)[-1].strip()
+        error = StartupErrorWithTraceback(f"{what}: {summary}")
+        error.traceback = "".join(traceback.format_exception(type(exc), exc, exc.__traceback__))
+        raise error from exc
+
+
+class StartupErrorWithTraceback(StartupError):
+    """The application raised before it served."""
+
+    traceback: str = ""
