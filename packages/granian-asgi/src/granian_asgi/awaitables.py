@@ -24,7 +24,7 @@ class Completed(Coroutine[Any, Any, None]):
     __slots__ = ()
 
     # A bound method of the empty tuple: awaiting makes no Python frame.
-    __await__ = ().__iter__  # type: ignore[assignment]
+    __await__ = ().__iter__
 
     def send(self, value: object) -> NoReturn:
         """End at once."""

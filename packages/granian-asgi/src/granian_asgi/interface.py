@@ -80,8 +80,18 @@ async def _run_logged(awaitable: Awaitable[None], stream: HTTPStream, scope: Sco
     try:
         await awaitable
     finally:
-        stream.log_client = scope.get("client")
-        stream.log_scheme = scope.get("scheme", "")
+        note_for_log(stream, scope)
+
+
+def note_for_log(stream: HTTPStream, scope: Scope) -> None:
+    """Copy client and scheme from *scope*, as far as the application left them sound."""
+    client, scheme = scope.get("client"), scope.get("scheme")
+    if client is None:
+        stream.log_client = None
+    elif isinstance(client, (tuple, list)) and client and isinstance(client[0], str):
+        stream.log_client = (client[0], None)
+    if isinstance(scheme, str):
+        stream.log_scheme = scheme
 
 
 def with_host(headers: Fields, authority: bytes | None) -> Fields:

@@ -97,7 +97,7 @@ class Lifespan:
         self.phase = Phase.STARTING
         self._events.put_nowait({"type": "lifespan.startup"})
         self._task = asyncio.create_task(self._run(), name="asgi-lifespan")
-        self._task.add_done_callback(self._wake)
+        self._task.add_done_callback(self._task_done)
         while self.phase is Phase.STARTING:
             await self._wait_progress()
         if self.phase is Phase.START_FAILED:
@@ -142,7 +142,9 @@ class Lifespan:
             raise
         self._progress.clear()
 
-    def _wake(self, _: object = None) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # a SystemExit has left by the loop; asyncio need not report it
         self._progress.set()
 
     # -- the application's side --------------------------------------------------
@@ -184,7 +186,7 @@ class Lifespan:
 
     async def _receive(self) -> Message:
         self._waiting_for_event = self._events.empty()
-        self._wake()
+        self._progress.set()
         try:
             return await self._events.get()
         finally:
@@ -200,5 +202,5 @@ class Lifespan:
         self.phase = phase
         if phase in FAILURES and (text := message.get("message")):
             logger.error("%s", text)
-        self._wake()
+        self._progress.set()
         return COMPLETED

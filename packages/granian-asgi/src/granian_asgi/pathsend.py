@@ -11,8 +11,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterable
-from io import BufferedReader
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from granian_core import HTTPStream
@@ -54,7 +53,7 @@ async def send_path(
         stream.finish()
 
 
-async def _copy(loop: asyncio.AbstractEventLoop, file: BufferedReader, stream: HTTPStream) -> None:
+async def _copy(loop: asyncio.AbstractEventLoop, file: BinaryIO, stream: HTTPStream) -> None:
     while not stream.response_complete:
         data = await loop.run_in_executor(None, file.read, BLOCK)
         if not data:
@@ -63,7 +62,7 @@ async def _copy(loop: asyncio.AbstractEventLoop, file: BufferedReader, stream: H
         await stream.drain()
 
 
-def open_regular(path: str) -> BufferedReader:
+def open_regular(path: str) -> BinaryIO:
     """Open *path* for reading.
 
     Raises:
