@@ -3,6 +3,11 @@
 It exists because the guard that a lenient parser needs already looks at every byte
 of a head; splitting the lines that the guard has judged costs less than a second
 parser's callbacks (`docs/architecture.md` has the measurement).
+
+Clients repeat themselves: most lines of a head (User-Agent, Accept, Host …) have been
+seen before. Lines that were judged and taken apart are kept in bounded tables and found
+again at a fifth of the cost. Equal bytes have equal verdicts; only lines that are valid
+by themselves and hold no secret are kept, and a full table starts anew.
 """
 
 from __future__ import annotations
@@ -10,14 +15,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from granian_core.http1.chunked import ChunkedScanner
-from granian_core.http1.contract import BODY, CHUNKED, WAITING, HTTP1Handler
+from granian_core.http1.contract import BODY, CHUNKED, IDLE, WAITING, HTTP1Handler
 from granian_core.http1.engine import BaseEngine
 from granian_core.http1.guard import (
-    HEAD,
+    FIELD_LINE,
     OWS,
+    REQUEST_LINE,
     SPECIAL_FIELDS,
+    Fault,
     check_version,
-    is_valid_host,
     settle_request,
 )
 
@@ -30,77 +36,105 @@ _METHODS: Final = {
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 }
 
-# Lower-case forms of field names, found by their spelling on the wire. The special
-# ones are absent, so that a miss also says "look closer". Bounded: a peer can fill
-# it, which costs the others nothing but the `lower` they would have paid anyway.
-_NAMES: dict[bytes, bytes] = {}
-_MAX_NAMES: Final = 1024
-_MAX_NAME_LENGTH: Final = 64
+_REQUEST_LINES: dict[bytes, tuple[str, bytes]] = {}
+"""HTTP/1.1 request lines in origin-form, without a query: ``(method, target)``."""
+_FIELD_LINES: dict[bytes, tuple[bytes, bytes]] = {}
+"""Field lines that mean the same whatever stands around them: ``(name, value)``."""
+_HOST_LINES: dict[bytes, tuple[bytes, bytes]] = {}
+"""Valid Host lines; a head needs exactly one of them."""
+_MAX_LINES: Final = 1024
+_MAX_LINE_LENGTH: Final = 256
+
+_SECRET_FIELDS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
 
 
 class FastEngine(BaseEngine):
     """See the module, and the contract for the methods."""
 
-    __slots__ = ("_chunked", "_host", "_max_head", "_remaining")
+    __slots__ = ("_chunked", "_max_fields", "_max_head", "_remaining")
 
     def __init__(self, handler: HTTP1Handler, settings: HTTP1Settings, limits: Limits) -> None:
         super().__init__(handler, settings, limits)
         self._chunked: ChunkedScanner | None = None
         self._remaining = 0
-        self._host = b""
+        self._max_fields = settings.max_fields
         # A head no longer than this can break no size limit.
         self._max_head = min(settings.max_buffer_size - 4, limits.request_line)
 
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        end = len(data) - 4
+        if (
+            self.state != IDLE
+            or self._running
+            or end > self._max_head
+            or data.find(b"\r\n\r\n") != end
+            or end <= 0
+            or data[0] == 0x0D
+        ):
+            super().receive_data(data)
+            return
+        # One whole head and nothing else is what most reads bring: no loop, no slices.
+        self._running = True
+        self._skipped_empty_line = False
+        try:
+            self._take_head(data[:end])
+        except Fault as fault:
+            self._fail(fault.status, fault.reason)
+        finally:
+            self._running = False
+
     def _parse_head(self, data: bytes, end: int) -> None:
-        head = data[:end]
-        match = HEAD.fullmatch(head)
-        if match is None or end > self._max_head:
+        if end > self._max_head:
             self._check_whole_head(data, end)
-        self._take_head(head)
+        self._take_head(data[:end])
 
     def _take_head(self, head: bytes) -> None:
         lines = head.split(b"\r\n")
-        if len(lines) - 1 > self._settings.max_fields:
+        line = lines[0]
+        del lines[0]
+        request = _REQUEST_LINES.get(line)
+        minor = 1
+        if request is None:
+            request, minor = _take_request_line(line)
+        if len(lines) > self._max_fields:
             # The scanner finds which comes first on the wire: this, or another fault.
             self._check_whole_head(head + b"\r\n\r\n", len(head))
-        method, target, version = lines[0].split(b" ")
-        if version[5] != 0x31:
-            check_version(version[5:6])
-        minor = 0 if version[7] == 0x30 else 1
         headers: Fields = []
         append = headers.append
-        names = _NAMES
-        special: Fields = []
-        del lines[0]
+        known = _FIELD_LINES.get
+        hosts = 0
+        settled = True
         for line in lines:
-            name, _, value = line.partition(b":")
-            value = value.strip(OWS)
-            known = names.get(name)
-            if known is None:
-                known = _learn_name(name)
-                if known in SPECIAL_FIELDS:
-                    special.append((known, value))
-            append((known, value))
-        keep_alive = True
-        content_length = 0
-        expects_continue = False
-        if (
-            len(special) == 1
-            and minor == 1
-            and special[0][0] == b"host"
-            and target[0] == 0x2F
-            and method != b"CONNECT"
-            and (special[0][1] == self._host or is_valid_host(special[0][1]))
-        ):
-            # Host alone: nothing else that could matter is there.
-            self._host = special[0][1]
+            field = known(line)
+            if field is None:
+                field = _HOST_LINES.get(line)
+                if field is not None:
+                    hosts += 1
+                else:
+                    field = _take_field_line(line)
+                    if field[0] in SPECIAL_FIELDS:
+                        settled = False
+            append(field)
+        method, target = request
+        if settled and hosts == 1 and minor == 1 and target[0] == 0x2F and method != "CONNECT":
+            # A Host seen before, and nothing else that could matter.
+            self.state = WAITING
+            self._handler.on_request(method, target, 1, headers, True, 0, False)
         else:
-            keep_alive, content_length, expects_continue = settle_request(
-                method, target, minor, special
-            )
-        name_of_method = _METHODS.get(method)
-        if name_of_method is None:
-            name_of_method = method.decode("ascii")
+            self._settle(method, target, minor, headers, lines)
+
+    def _settle(
+        self, method: str, target: bytes, minor: int, headers: Fields, lines: list[bytes]
+    ) -> None:
+        """Decide about framing and persistence, then report the request."""
+        keep_alive, content_length, expects_continue = settle_request(
+            method.encode("ascii"),
+            target,
+            minor,
+            [field for field in headers if field[0] in SPECIAL_FIELDS],
+        )
+        _learn_host(lines, headers)
         if content_length == 0:
             self.state = WAITING
         else:
@@ -108,7 +142,7 @@ class FastEngine(BaseEngine):
             self._remaining = content_length
             self._chunked = ChunkedScanner() if content_length == CHUNKED else None
         self._handler.on_request(
-            name_of_method, target, minor, headers, keep_alive, content_length, expects_continue
+            method, target, minor, headers, keep_alive, content_length, expects_continue
         )
 
     def _read_body(self, data: bytes) -> bytes:
@@ -147,8 +181,50 @@ class FastEngine(BaseEngine):
             self._handler.on_end(trailers)
 
 
-def _learn_name(name: bytes) -> bytes:
-    lower = name.lower()
-    if lower not in SPECIAL_FIELDS and len(name) <= _MAX_NAME_LENGTH and len(_NAMES) < _MAX_NAMES:
-        _NAMES[name] = lower
-    return lower
+def _take_request_line(line: bytes) -> tuple[tuple[str, bytes], int]:
+    match = REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise Fault(400, "malformed request line")
+    method, target, major, minor = match.groups()
+    check_version(major)
+    request = (_METHODS.get(method) or method.decode("ascii"), target)
+    if (
+        line[-8:] == b"HTTP/1.1"
+        and target[0] == 0x2F
+        and b"?" not in target
+        and len(line) <= _MAX_LINE_LENGTH
+    ):
+        if len(_REQUEST_LINES) >= _MAX_LINES:
+            _REQUEST_LINES.clear()
+        _REQUEST_LINES[line] = request
+    return request, 0 if minor == b"0" else 1
+
+
+def _take_field_line(line: bytes) -> tuple[bytes, bytes]:
+    if FIELD_LINE.fullmatch(line) is None:
+        raise Fault(400, "malformed field line")
+    name, _, value = line.partition(b":")
+    field = (name.lower(), value.strip(OWS))
+    if len(line) <= _MAX_LINE_LENGTH and _stands_alone(field):
+        if len(_FIELD_LINES) >= _MAX_LINES:
+            _FIELD_LINES.clear()
+        _FIELD_LINES[line] = field
+    return field
+
+
+def _stands_alone(field: tuple[bytes, bytes]) -> bool:
+    """Whether a field may be kept: no secret, and no say in framing or persistence."""
+    name, value = field
+    if name in SPECIAL_FIELDS:
+        # In HTTP/1.1 this asks for what is the default; 1.0 heads are always settled.
+        return name == b"connection" and value.lower() == b"keep-alive"
+    return name not in _SECRET_FIELDS
+
+
+def _learn_host(lines: list[bytes], headers: Fields) -> None:
+    """Keep the Host line of a head that `settle_request` has accepted."""
+    for line, field in zip(lines, headers, strict=True):
+        if field[0] == b"host" and line not in _HOST_LINES and len(line) <= _MAX_LINE_LENGTH:
+            if len(_HOST_LINES) >= _MAX_LINES:
+                _HOST_LINES.clear()
+            _HOST_LINES[line] = field
