@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("--quick", action="store_true", help="3 rounds of 2 s in place of 7 of 4 s")
     how.add_argument("--rounds", type=int, metavar="N")
     how.add_argument("--seconds", type=float, metavar="S", help="length of one sample")
-    how.add_argument("--connections", type=int, default=32, metavar="N", help="default: 32")
+    how.add_argument("--connections", type=int, default=64, metavar="N", help="default: 64")
     how.add_argument(
         "--rate", type=float, default=1000.0, metavar="N", help="of the fixed-rate case, per second"
     )

@@ -99,7 +99,7 @@ SERVERS: dict[str, Server] = {
             Environment("ours", editable=_PACKAGES),
             ("asgi", "rsgi", "wsgi"),
             _granian,
-            ("granian-cli", "granian-core", "httptools", "uvloop"),
+            ("granian-cli", "granian-core", "uvloop"),
         ),
         Server(
             "granian-rust",
