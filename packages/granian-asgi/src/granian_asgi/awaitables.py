@@ -24,13 +24,13 @@ class Completed(Coroutine[Any, Any, None]):
     __slots__ = ()
 
     # A bound method of the empty tuple: awaiting makes no Python frame.
-    __await__ = ().__iter__
+    __await__ = ().__iter__  # type: ignore[assignment]
 
     def send(self, value: object) -> NoReturn:
         """End at once."""
         raise StopIteration
 
-    def throw(  # type: ignore[override]
+    def throw(
         self,
         typ: type[BaseException] | BaseException,
         val: BaseException | object = None,
