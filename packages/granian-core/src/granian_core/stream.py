@@ -568,6 +568,8 @@ class HTTPStream:
         """The carrier has sent the end of the response."""
         self.status = status
         self.phase = COMPLETE
+        if self._read_waiter is not None:
+            self._wake_reader()
         if self._gone_waiters:
             self._wake_gone(complete_only=True)
 
