@@ -41,6 +41,8 @@ class Answer:
     """What the application saw; None when the server answers by itself."""
     reached: bool = False
     """Whether the application may run although the server answers (a fault in the body)."""
+    optional: bool = False
+    """Whether the connection may end without it (the client left inside the request)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +120,7 @@ def refuse(
     allowed = frozenset({statuses} if isinstance(statuses, int) else statuses)
     answers = (
         *(Answer(statuses=frozenset({200}), seen=each) for each in before),
-        Answer(statuses=allowed, reached=reached),
+        Answer(statuses=allowed, reached=reached, optional=reached and not probe),
     )
     return Case(
         id=id,
