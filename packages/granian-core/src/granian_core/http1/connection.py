@@ -353,6 +353,7 @@ class HTTP1Connection(asyncio.Protocol):
         """Take a piece of the body."""
         self._body_at = self._context.clock()
         self._body_bytes += len(data)
+        self._expects_continue = False  # the client did not wait
         stream = self.stream
         if self._max_body is not None and self._body_bytes > self._max_body:
             self.on_error(413, "request body too large")
@@ -363,6 +364,7 @@ class HTTP1Connection(asyncio.Protocol):
 
     def on_end(self, trailers: Fields | None) -> None:
         """The body is complete."""
+        self._expects_continue = False
         if self.stream is not None:
             self.stream.feed_end(trailers)
         elif self.phase == UNREAD:
