@@ -180,6 +180,6 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
 def _line(result: Sample | Failure) -> str:
     where = f"{result.case}/{result.interface} round {result.round + 1} {result.server}"
     if isinstance(result, Failure):
-        return f"{where}: FAILED: {result.reason.splitlines()[0]}"
+        return f"{where}: FAILED: {result.reason.rstrip().splitlines()[-1]}"
     failed = f"  {result.failures}" if result.failures else ""
     return f"{where}: {result.cpu_us:.1f} us CPU, {result.rate:.0f} requests/s{failed}"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.environments import Environment
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import run_load
-from benchmarks.processes import RunningServer, free_port
+from benchmarks.processes import RunningServer, free_port, pinned
 
 if TYPE_CHECKING:
     from benchmarks.measure import Entry, Plan
@@ -55,12 +55,12 @@ def summarise(stacks: Iterable[str]) -> Profile:
         stack, _, count = line.rpartition(" ")
         if not stack:
             continue
-        frames = [_without_line(frame) for frame in stack.split(";")]
+        frames = [_plain(frame) for frame in stack.split(";")]
         own[frames[-1]] += int(count)
         # A recursive function counts once for a sample.
         for frame in set(frames):
             total[frame] += int(count)
-    samples = own.total() if hasattr(own, "total") else sum(own.values())
+    samples = sum(own.values())
     functions = [
         FunctionCost(name, own[name] / samples, seen / samples) for name, seen in total.items()
     ]
@@ -68,8 +68,10 @@ def summarise(stacks: Iterable[str]) -> Profile:
     return Profile(samples, tuple(functions))
 
 
-def _without_line(frame: str) -> str:
-    """Drop the line number of ``function (file:line)``."""
+def _plain(frame: str) -> str:
+    """Drop the line number of ``function (file:line)`` and the id of ``thread (id): name``."""
+    if frame.startswith("thread ("):
+        return f"thread {frame.partition('): ')[2]}"
     head, separator, line = frame.rpartition(":")
     return f"{head})" if separator and line.rstrip(")").isdigit() else frame
 
@@ -94,7 +96,7 @@ def profile(
         interpreter: The Python of the server.
         profiler: The Python beside which py-spy is installed.
         plan: How to load; its seconds are the length of the profile.
-        native: Also sample frames of extension modules, at some distortion.
+        native: Also sample frames of extension modules; threads that wait are then counted too.
         raw: Where the collapsed stacks are written, for flame graph tools.
 
     Raises:
@@ -112,7 +114,10 @@ def profile(
         worker = server.tree().busiest_since(idle)
         spy = [str(profiler.with_name("py-spy")), "record", "--pid", str(worker)]
         spy += ["--rate", str(_RATE_HZ), "--duration", str(max(1, round(plan.seconds)))]
-        spy += ["--format", "raw", "--output", str(raw), *(["--native"] if native else [])]
+        spy += ["--threads", "--format", "raw", "--output", str(raw)]
+        # A thread that py-spy has stopped to look at it seems busy even while it waits, so only
+        # sampling without stopping tells work from waiting; native frames need the stop.
+        spy.append("--native" if native else "--nonblocking")
         _sample_under_load(spy, entry, port, plan)
     return summarise(raw.read_text().splitlines())
 
@@ -129,7 +134,8 @@ def _sample_under_load(spy: Sequence[str], entry: Entry, port: int, plan: Plan) 
 
     thread = threading.Thread(target=load, name="load")
     thread.start()
-    done = subprocess.run(spy, capture_output=True, text=True, check=False)
+    with pinned(plan.load.cpus):
+        done = subprocess.run(spy, capture_output=True, text=True, check=False)
     thread.join()
     if done.returncode:
         message = f"py-spy failed (it needs ptrace rights):\n{done.stderr[-2000:]}"

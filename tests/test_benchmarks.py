@@ -250,9 +250,18 @@ def test_open_loop_sends_what_is_due_and_counts_each_answer(constant_server: int
 
 def test_profile_counts_own_and_total_shares_without_line_numbers() -> None:
     found = profiling.summarise(
-        ["main (a.py:1);f (a.py:5) 3", "main (a.py:2);f (a.py:6);f (a.py:7) 1", "main (a.py:1) 4"]
+        [
+            "thread (7): T;main (a.py:1);f (a.py:5) 3",
+            "thread (7): T;main (a.py:2);f (a.py:6);f (a.py:7) 1",
+            "thread (8): U;main (a.py:1) 4",
+        ]
     )
     assert found.samples == 8
     shares = {cost.name: (cost.own, cost.total) for cost in found.functions}
-    assert shares == {"main (a.py)": (0.5, 1.0), "f (a.py)": (0.5, 0.5)}
+    assert shares == {
+        "thread T": (0.0, 0.5),
+        "thread U": (0.0, 0.5),
+        "main (a.py)": (0.5, 1.0),
+        "f (a.py)": (0.5, 0.5),
+    }
     assert "50.0%  100.0%  main (a.py)" in profiling.to_text(found, "title")
