@@ -116,7 +116,26 @@ class HTTPExchange:
         except KeyError:
             raise LocalProtocolError(UNSUPPORTED_MESSAGE) from None
         if kind == "http.response.start":
-            return self._start(message)
+            if self._phase != NOT_STARTED:
+                raise LocalProtocolError(OUT_OF_PHASE_START[self._phase])
+            try:
+                status = message["status"]
+                headers = message.get("headers", ())
+                if type(status) is not int or type(headers) is not list:
+                    status, headers = _integer(status), list(headers)
+                event_stream = False
+                for name, value in headers:
+                    # One byte of text/event-stream settles most fields without a call.
+                    if len(value) > 16 and value[5] | 0x20 == 0x65:
+                        event_stream = event_stream or is_event_stream(name, value)
+            except (AttributeError, KeyError, TypeError, ValueError) as exc:
+                raise LocalProtocolError(UNSUPPORTED_MESSAGE) from exc
+            self._status = status
+            self._headers = headers
+            self._phase = HEAD_HELD
+            if event_stream:
+                self._start_event_stream()
+            return COMPLETED
         if kind == "http.response.body":
             body = message.get("body", b"")
             if type(body) is not bytes and not isinstance(body, (bytes, bytearray, memoryview)):
@@ -131,30 +150,10 @@ class HTTPExchange:
             return self._pathsend(message)
         raise LocalProtocolError(UNSUPPORTED_MESSAGE)
 
-    def _start(self, message: Message) -> Awaitable[None]:
-        if self._phase != NOT_STARTED:
-            raise LocalProtocolError(
-                ALREADY_FINISHED if self._phase >= FINISHED else ALREADY_STARTED
-            )
-        try:
-            status = message["status"]
-            headers = message.get("headers", ())
-            if type(status) is not int:
-                status = _integer(status)
-            if type(headers) is not list:
-                headers = list(headers)
-            event_stream = is_event_stream(headers)
-        except (AttributeError, KeyError, TypeError, ValueError) as exc:
-            raise LocalProtocolError(UNSUPPORTED_MESSAGE) from exc
-        self._status = status
-        self._headers = headers
-        if event_stream:
-            self._stream.event_stream = True
-            self._stream.start(status, headers)
-            self._phase = STREAMING
-        else:
-            self._phase = HEAD_HELD
-        return COMPLETED
+    def _start_event_stream(self) -> None:
+        self._stream.event_stream = True
+        self._stream.start(self._status, self._headers)
+        self._phase = STREAMING
 
     def _send_piece(
         self, body: bytes | bytearray | memoryview, *, more_body: bool
@@ -190,18 +189,18 @@ OUT_OF_PHASE = {
 }
 """What a body message is told in a phase that takes none."""
 
+OUT_OF_PHASE_START = {
+    HEAD_HELD: ALREADY_STARTED,
+    STREAMING: ALREADY_STARTED,
+    FINISHED: ALREADY_FINISHED,
+    STREAMED: ALREADY_FINISHED,
+}
+"""What a start message is told in a phase that takes none."""
 
-def is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether the Content-Type says ``text/event-stream``, parameters aside."""
-    for name, value in headers:
-        # The length comes first: it settles most fields without a copy.
-        if (
-            len(value) >= len(EVENT_STREAM)
-            and value[: len(EVENT_STREAM)].lower() == EVENT_STREAM
-            and name.lower() == b"content-type"
-        ):
-            return True
-    return False
+
+def is_event_stream(name: bytes, value: bytes) -> bool:
+    """Whether a field is a Content-Type of ``text/event-stream``, parameters aside."""
+    return value[: len(EVENT_STREAM)].lower() == EVENT_STREAM and name.lower() == b"content-type"
 
 
 def _integer(status: object) -> int:
