@@ -522,17 +522,18 @@ class _Transition:
 
     def retire(self, worker_id: int, cause: Cause) -> None:
         worker = self.workers.get(worker_id)
-        if (
-            worker is None
-            or worker.phase is not WorkerPhase.READY
-            or self.stopping
-            or any(turn.slot == worker.slot for turn in self.turns)
-            or self.find(worker.slot, WorkerPhase.STARTING) is not None
-        ):
+        if worker is None or worker.phase is not WorkerPhase.READY or self.stopping:
             return
-        level = logging.WARNING if cause is Cause.WATCHDOG else logging.INFO
+        if self.find(worker.slot, WorkerPhase.STARTING) is not None:
+            return
+        waiting = [turn.cause for turn in self.turns if turn.slot == worker.slot]
+        blocked = cause is Cause.WATCHDOG
+        if cause in waiting or (waiting and not blocked):
+            return
+        level = logging.WARNING if blocked else logging.INFO
         self.log(level, _RETIREMENTS[cause], worker.slot)
-        if cause is Cause.WATCHDOG:  # it serves nobody: no politeness towards the queue
+        if blocked:  # it serves nobody: first in the queue, and no pause
+            self.turns = [turn for turn in self.turns if turn.slot != worker.slot]
             self.turns.insert(0, Turn(worker.slot, cause))
             self.next_turn_at = self.now
         else:
