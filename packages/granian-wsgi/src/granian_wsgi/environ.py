@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 from granian_wsgi.files import FileWrapper
 
 if TYPE_CHECKING:
-    from granian_core import HTTPStream, InterfaceOptions
+    from granian_core import Fields, HTTPStream, InterfaceOptions
     from granian_wsgi.input import Input
 
 Environ: TypeAlias = dict[str, Any]
@@ -40,22 +40,21 @@ _MAX_KEYS: Final = 512
 """Most field names whose keys are remembered; then it starts afresh."""
 
 _KEYS: dict[bytes, str] = {}
-"""Field names that were seen, each with its environ key; empty if it is dropped."""
+"""Field names that were seen, each with its environ key; dropped ones never get in."""
 
 
 def _key(name: bytes) -> str:
-    """Work out the environ key of a field, and remember it.
+    """Work out the environ key of a field, empty if it is dropped, and remember it.
 
     A name with an underscore would get the key of its hyphen form, so that a client
     could pass ``X_Forwarded_For`` by a proxy that filters ``X-Forwarded-For``: such
     fields are dropped.
     """
     if b"_" in name:
-        key = ""
-    elif name in (b"content-type", b"content-length"):
-        key = name.decode("latin-1").replace("-", "_").upper()
-    else:
-        key = "HTTP_" + name.decode("latin-1").replace("-", "_").upper()
+        return ""
+    key = name.decode("latin-1").replace("-", "_").upper()
+    if name not in (b"content-type", b"content-length"):
+        key = "HTTP_" + key
     if len(_KEYS) >= _MAX_KEYS:
         _forget_keys()
     _KEYS[name] = key
@@ -96,8 +95,8 @@ def constant_environ(
         # Places of what each request sets. A copy of a dictionary is as large as its
         # original, so that a request's own fields seldom make it grow.
         "SERVER_PROTOCOL": "",
-        "SERVER_NAME": "",
-        "SERVER_PORT": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "0",
         "REMOTE_ADDR": "",
         "REQUEST_METHOD": "",
         "PATH_INFO": "",
@@ -141,46 +140,48 @@ def request_environ(stream: HTTPStream, constants: Environ, body: Input) -> Envi
     if not path.isascii():
         # PEP 3333, "Unicode Issues": the bytes themselves, each as one character.
         path = unquote_to_bytes(stream.raw_path).decode("latin-1")
-    root = constants["SCRIPT_NAME"]
+    root = environ["SCRIPT_NAME"]
     environ["PATH_INFO"] = path_info(path, root) if root else path
     environ["QUERY_STRING"] = stream.query_string.decode("latin-1")
     environ["wsgi.url_scheme"] = stream.scheme
     environ["wsgi.input"] = body
-    _add_addresses(environ, stream)
-    _add_fields(environ, stream)
-    return environ
-
-
-def _add_addresses(environ: Environ, stream: HTTPStream) -> None:
     server = stream.server
-    if server is None:
-        server = ("localhost", None)
-    environ["SERVER_NAME"] = server[0]
-    environ["SERVER_PORT"] = str(server[1] or 0)
+    if server is not None:
+        environ["SERVER_NAME"] = server[0]
+        environ["SERVER_PORT"] = str(server[1] or 0)
     client = stream.client
     if client is not None:
         environ["REMOTE_ADDR"] = client[0]
         environ["REMOTE_PORT"] = str(client[1] or 0)
-
-
-def _add_fields(environ: Environ, stream: HTTPStream) -> None:
     keys = _KEYS
-    for name, value in stream.headers:
-        key = keys.get(name)
-        if key is None:
-            key = _key(name)
-        if key in environ:
-            _join(environ, key, value)
-        elif key:
-            environ[key] = value.decode("latin-1")
+    headers = stream.headers
+    size = len(environ) + len(headers)
+    try:
+        for name, value in headers:
+            environ[keys[name]] = value.decode("latin-1")
+    except KeyError:
+        environ.update(_fields(headers))
+    else:
+        if len(environ) != size:  # a field was repeated, and the last one overwrote it
+            environ.update(_fields(headers))
     if stream.authority is not None:
         # RFC 9112 3.2.2: the authority of an absolute-form target replaces Host.
         environ["HTTP_HOST"] = stream.authority.decode("latin-1")
+    return environ
 
 
-def _join(environ: Environ, key: str, value: bytes) -> None:
-    """Add one more field of the same name (RFC 9110 5.3; cookies by RFC 6265 5.4)."""
-    if key == "HTTP_COOKIE":
-        environ[key] += "; " + value.decode("latin-1")
-    elif key != "CONTENT_TYPE":  # not a list: the first one counts
-        environ[key] += "," + value.decode("latin-1")
+def _fields(headers: Fields) -> dict[str, str]:
+    """Return the environ's part for fields of which some are repeated, new or dropped."""
+    fields: dict[str, str] = {}
+    for name, value in headers:
+        key = _KEYS.get(name) or _key(name)
+        text = value.decode("latin-1")
+        if not key:
+            continue
+        if key not in fields:
+            fields[key] = text
+        elif key == "HTTP_COOKIE":
+            fields[key] += "; " + text  # RFC 6265 5.4
+        elif key != "CONTENT_TYPE":  # not a list: the first one counts
+            fields[key] += "," + text  # RFC 9110 5.3
+    return fields

@@ -47,10 +47,11 @@ class WSGIInterface(BaseInterface):
         try:
             responder.send(result)
         finally:
-            # PEP 3333: whatever happened, and for a list of a class with a close() too.
-            close = getattr(result, "close", None)
-            if close is not None:
-                close()
+            # PEP 3333: whatever happened, and whatever it is (a plain list has none).
+            if type(result) is not list:
+                close = getattr(result, "close", None)
+                if close is not None:
+                    close()
 
 
 class WSGIFactory:

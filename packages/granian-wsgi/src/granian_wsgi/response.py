@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Write: TypeAlias = Callable[[bytes], None]
+Status: TypeAlias = tuple[int, bytes | None]
+"""Code and reason phrase; without one, the registered phrase is sent."""
 
 _STATUS: Final = re.compile(r"[1-9][0-9]{2}(?: ([^\x00-\x08\x0a-\x1f\x7f]*))?")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -49,14 +51,16 @@ _HOP_BY_HOP: Final = frozenset(
 """RFC 2616 13.5.1, which PEP 3333 refers to, and the usual misspellings."""
 
 _MAX_CACHED: Final = 512
-_statuses: dict[str, tuple[int, bytes | None]] = {}
+_statuses: dict[str, Status] = {}
 _names: dict[str, bytes] = {}
 
 JOIN_LIMIT: Final = 65_536
 """Bytes up to which the items of a list are joined, so that all leaves in one write."""
 
+NOT_STARTED: Final = "the application did not call start_response"
 
-def parse_status(status: str) -> tuple[int, bytes | None]:
+
+def parse_status(status: str) -> Status:
     """Return the code and the reason phrase of ``"404 Not Found"``, and remember them.
 
     Deviation: the code alone is fine too, and gets its registered phrase.
@@ -92,24 +96,32 @@ def encode_headers(headers: list[tuple[str, str]]) -> Fields:
     names = _names
     pair: Any  # whatever an application may have put there
     for pair in headers:
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(f"a header must be a tuple of two str, not {pair!r}")
-        name, value = pair
-        if not isinstance(value, str):
-            raise TypeError(f"the value of the header {name!r} must be a str, not {value!r}")
-        if not value.isprintable() and _CONTROL.search(value):
-            raise LocalProtocolError(f"control character in the header {name!r}")
         try:
-            encoded = value.encode("latin-1")
-        except UnicodeEncodeError:
-            encoded = _latin1(value, f"the header {name!r}")
-        fields.append((names.get(name) or _field_name(name), encoded))
+            name, value = pair
+            if type(pair) is tuple and type(value) is str and value.isprintable():
+                fields.append((names[name], value.encode("latin-1")))
+                continue
+        except (KeyError, TypeError, ValueError):
+            pass  # new, or wrong: looked at more closely below
+        fields.append(_encode_header(pair))
     return fields
 
 
-def _field_name(name: str) -> bytes:
+def _encode_header(pair: Any) -> tuple[bytes, bytes]:
+    """Check and encode one field, or say what is wrong with it."""
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise TypeError(f"a header must be a tuple of two str, not {pair!r}")
+    name, value = pair
     if not isinstance(name, str):
         raise TypeError(f"a header name must be a str, not {name!r}")
+    if not isinstance(value, str):
+        raise TypeError(f"the value of the header {name!r} must be a str, not {value!r}")
+    if _CONTROL.search(value):
+        raise LocalProtocolError(f"control character in the header {name!r}")
+    return _field_name(name), _latin1(value, f"the header {name!r}")
+
+
+def _field_name(name: str) -> bytes:
     if not _TOKEN.fullmatch(name):
         raise LocalProtocolError(f"invalid header name {name!r}")
     lower = name.lower()
@@ -137,12 +149,11 @@ def _latin1(text: str, what: str) -> bytes:
 class Responder:
     """The response side of one call of an application."""
 
-    __slots__ = ("_fields", "_head_sent", "_reason", "_status", "_stream")
+    __slots__ = ("_fields", "_head_sent", "_status", "_stream")
 
     def __init__(self, stream: BlockingStream) -> None:
         self._stream = stream
-        self._status = 0
-        self._reason: bytes | None = None
+        self._status: Status | None = None
         self._fields: Fields = []
         self._head_sent = False
 
@@ -171,13 +182,12 @@ class Responder:
                     raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None  # breaks the circle of frame and traceback
-        elif self._status:
+        elif self._status is not None:
             raise LocalProtocolError("start_response was called again without exc_info")
-        code, reason = _statuses.get(status) or parse_status(status)
-        # Only complete: a call that fails has no effect.
+        parsed = _statuses.get(status) or parse_status(status)
+        # A call that fails must have no effect.
         self._fields = encode_headers(headers)
-        self._status = code
-        self._reason = reason
+        self._status = parsed
         return self.write
 
     def write(self, data: bytes) -> None:
@@ -195,7 +205,10 @@ class Responder:
     def send(self, result: Iterable[bytes]) -> None:
         """Send what the application returned. The caller closes it."""
         if type(result) is list or type(result) is tuple:
-            self._send_sequence(result)
+            if len(result) == 1 and type(result[0]) is bytes and not self._head_sent:
+                self._send_whole(result[0])
+            else:
+                self._send_sequence(result)
         elif type(result) is FileWrapper and (found := real_file(result)) is not None:
             self._send_file(*found)
         else:
@@ -205,17 +218,13 @@ class Responder:
 
     def _send_sequence(self, blocks: Sequence[bytes]) -> None:
         for block in blocks:
-            if type(block) is not bytes:
-                _check_block(block)
-        if len(blocks) == 1:
-            body = blocks[0]
-        else:
-            length = sum(map(len, blocks))
-            if length > JOIN_LIMIT and not self._head_sent:
-                self._send_head(length)
-                self._send_rest(blocks)
-                return
-            body = b"".join(blocks)
+            _check_block(block)
+        length = sum(map(len, blocks))
+        if length > JOIN_LIMIT and not self._head_sent:
+            self._send_head(length)
+            self._send_rest(blocks)
+            return
+        body = b"".join(blocks)
         if self._head_sent:
             self._stream.write(body)
             self._stream.finish()
@@ -269,24 +278,25 @@ class Responder:
     # -- heads -----------------------------------------------------------------
 
     def _send_whole(self, body: bytes) -> None:
-        self._check_started()
+        status = self._status
+        if status is None:
+            raise LocalProtocolError(NOT_STARTED)
         self._head_sent = True
-        self._stream.respond(self._status, self._fields, body, reason=self._reason)
+        self._stream.respond(status[0], self._fields, body, reason=status[1])
 
     def _send_head(self, length: int | None = None) -> None:
         """Send the head, with the body's *length* where the application gave none."""
-        self._check_started()
+        status = self._status
+        if status is None:
+            raise LocalProtocolError(NOT_STARTED)
         if length is not None and self._declared_length() is None:
             self._fields.append((b"content-length", b"%d" % length))
         self._head_sent = True
-        self._stream.start(self._status, self._fields, reason=self._reason)
-
-    def _check_started(self) -> None:
-        if not self._status:
-            raise LocalProtocolError("the application did not call start_response")
+        self._stream.start(status[0], self._fields, reason=status[1])
 
     def _is_bodiless(self) -> bool:
-        return self._stream.stream.method == "HEAD" or self._status in (204, 304)
+        code = self._status[0] if self._status is not None else 0
+        return self._stream.stream.method == "HEAD" or code in (204, 304)
 
     def _declared_length(self) -> int | None:
         for name, value in self._fields:
