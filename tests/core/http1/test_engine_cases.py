@@ -10,7 +10,16 @@ from granian_core.http1.target import decode_path, split_target
 from granian_core.settings import HTTP1Settings, Limits
 from tests.conformance.cases import ALL
 from tests.conformance.model import Case, Seen
-from tests.core.http1.engines import ENGINES, Call, bytewise, cut_at, drive, random_cuts
+from tests.core.http1.engines import (
+    ENGINES,
+    Call,
+    Recorder,
+    bytewise,
+    cut_at,
+    drive,
+    joined,
+    random_cuts,
+)
 
 PROBE = b"GET /probe HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
 
@@ -151,3 +160,22 @@ def test_case_truncated_anywhere_gives_the_same_calls_and_no_more_answers(case: 
         ]
         assert results[0] == results[1], offset
         assert len(requests(results[0])) <= complete, offset
+
+
+@engines
+@cases
+def test_case_with_fin_before_any_answer_gives_the_same_calls(engine: str, case: Case) -> None:
+    """The end of the input is kept, like the bytes before it, until it is its turn."""
+    settings = HTTP1Settings(**case.http1)  # type: ignore[arg-type]
+    limits = Limits(**case.limits)  # type: ignore[arg-type]
+    size = len(case.data)
+    offsets = range(size) if size <= 100 else random.Random(case.id).sample(range(size), 20)
+    for end in (size, *offsets):
+        data = case.data[:end]
+        recorder = Recorder(ENGINES[engine], settings, limits, answer=False)
+        recorder.engine.receive_data(data)
+        recorder.engine.receive_eof()
+        while recorder.complete:
+            recorder.respond()
+        expected = drive(ENGINES[engine], [data], settings, limits, eof=True)
+        assert joined(recorder.calls) == expected, data

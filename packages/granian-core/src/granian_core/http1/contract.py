@@ -31,6 +31,9 @@ CLOSED: Final = 4
 CHUNKED: Final = -1
 """The ``content_length`` of `HTTP1Handler.on_request` for a chunked body."""
 
+CUT_SHORT: Final = "body cut short"
+"""The reason of the error for a FIN inside a body: the peer is not there for an answer."""
+
 
 class HTTP1Handler(Protocol):
     """What an engine calls. Tests record the calls as tuples."""

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from granian_core.http1.contract import BODY, CLOSED, HEAD, IDLE, WAITING, HTTP1Handler
+from granian_core.http1.contract import (
+    BODY,
+    CLOSED,
+    CUT_SHORT,
+    HEAD,
+    IDLE,
+    WAITING,
+    HTTP1Handler,
+)
 from granian_core.http1.guard import Fault, HeadScanner
 
 if TYPE_CHECKING:
@@ -20,6 +28,7 @@ class BaseEngine:
     """Sequencing common to the engines; see the contract for the public methods."""
 
     __slots__ = (
+        "_ended",
         "_handler",
         "_held",
         "_limits",
@@ -39,6 +48,7 @@ class BaseEngine:
         self._settings = settings
         self._limits = limits
         self._held: list[bytes] = []
+        self._ended = False
         self._running = False
         self._partial: bytearray | None = None
         self._scanner: HeadScanner | None = None
@@ -52,9 +62,13 @@ class BaseEngine:
             self._advance(data)
 
     def receive_eof(self) -> None:
-        """Take the peer's FIN."""
+        """Take the peer's FIN; what is held back is still parsed first."""
+        self._ended = True
+        self._check_end()
+
+    def _check_end(self) -> None:
         if self.state == BODY:
-            self._fail(400, "body cut short")
+            self._fail(400, CUT_SHORT)
         elif self.state == HEAD:
             self.close()
 
@@ -101,6 +115,8 @@ class BaseEngine:
             self._fail(fault.status, fault.reason)
         finally:
             self._running = False
+        if self._ended:
+            self._check_end()
 
     def _fail(self, status: int, reason: str) -> None:
         self.close()
