@@ -59,9 +59,11 @@ class ConnectionContext:
         attention: A thread that ends an exchange must wake the loop (pressed or draining).
         draining: No further request is taken on any connection.
         server_date: The Server and Date fields, refreshed by the sweep.
+        server_date_end: The same, with the empty line that ends a head.
     """
 
     __slots__ = (
+        "_second",
         "access_log",
         "attention",
         "clock",
@@ -75,6 +77,7 @@ class ConnectionContext:
         "on_change",
         "pressed",
         "server_date",
+        "server_date_end",
         "spawn",
         "streams",
         "waiting",
@@ -103,14 +106,21 @@ class ConnectionContext:
         self.attention = False
         self.draining = False
         self.on_change: Callable[[], None] = _nothing
+        self._second = 0
         self.date = b""
         self.server_date = b""
+        self.server_date_end = b""
         self.refresh_date()
 
     def refresh_date(self) -> None:
-        """Make the Date field anew; called once a second at most."""
-        self.date = date_field(time.time())
+        """Make the Date field anew if its second has passed."""
+        second = int(time.time())
+        if second == self._second:
+            return
+        self._second = second
+        self.date = date_field(second)
         self.server_date = SERVER_FIELD + self.date
+        self.server_date_end = self.server_date + b"\r\n"
 
     def run(self, stream: HTTPStream) -> None:
         """Hand a request to the interface, as its permit's holder."""
@@ -121,7 +131,9 @@ class ConnectionContext:
             stream.started_at = time.time()
         try:
             awaitable = self.handle_http(stream)
-        except Exception as exc:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # SystemExit too: an application can not stop the server
             stream.application_failed(exc)
             return
         if awaitable is not None:

@@ -49,7 +49,7 @@ class Listeners:
         self._sockets = list(sockets)
         self._factory = factory
         self._backlog = backlog
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.Server] = []
         self._wanted = False
         self._accepting = False
         self._changing: asyncio.Task[None] | None = None
@@ -106,8 +106,16 @@ class Listeners:
     def _close(self) -> None:
         self._accepting = False
         servers, self._servers = self._servers, []
+        loop = asyncio.get_running_loop()
         for server in servers:
-            server.close()
+            if isinstance(loop, asyncio.SelectorEventLoop):
+                # asyncio accepts in one turn and attaches to the server in the next; what
+                # is in between would be lost if the server were closed now.
+                for listening in server.sockets:
+                    loop.remove_reader(listening.fileno())
+                loop.call_soon(server.close)
+            else:
+                server.close()
 
     async def close(self, *, empty_queue: bool) -> None:
         """Stop accepting for good.

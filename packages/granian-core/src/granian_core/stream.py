@@ -136,43 +136,26 @@ class HTTPStream:
         cancelled: The server itself cancelled the task (a shutdown deadline).
     """
 
-    __slots__ = (
-        "_body_done",
-        "_buffered",
-        "_chunks",
-        "_gone_waiters",
-        "_held",
-        "_read_waiter",
-        "_remaining",
-        "authority",
-        "bytes_sent",
-        "cancelled",
-        "carrier",
-        "client",
-        "detached",
-        "disconnected",
-        "event_stream",
-        "expects_continue",
-        "finish_on_return",
-        "half_closed",
-        "headers",
-        "http_version",
-        "log_client",
-        "log_scheme",
-        "method",
-        "no_content",
-        "path",
-        "phase",
-        "query_string",
-        "raw_path",
-        "scheme",
-        "server",
-        "started_at",
-        "status",
-        "task",
-        "tls",
-        "trailers",
-    )
+    # Defaults of the class: an exchange sets only what is not so.
+    trailers: Fields | None = None
+    status: int = 0
+    bytes_sent: int = 0
+    started_at: float = 0.0
+    half_closed: bool = False
+    disconnected: bool = False
+    cancelled: bool = False
+    detached: bool = False
+    finish_on_return: bool = False
+    event_stream: bool = False
+    no_content: bool = False
+    task: asyncio.Task[None] | None = None
+    phase: int = PENDING
+    _remaining: int = -1
+    _chunks: deque[bytes] | None = None
+    _buffered: int = 0
+    _held: bool = False
+    _read_waiter: asyncio.Future[None] | None = None
+    _gone_waiters: list[tuple[asyncio.Future[None], bool]] | None = None
 
     def __init__(
         self,
@@ -203,27 +186,8 @@ class HTTPStream:
         self.client = self.log_client = client
         self.server = server
         self.tls = tls
-        self.trailers: Fields | None = None
-        self.status = 0
-        self.bytes_sent = 0
-        self.started_at = 0.0
-        self.half_closed = False
-        self.disconnected = False
-        self.cancelled = False
-        self.detached = False
-        self.finish_on_return = False
-        self.event_stream = False
-        self.task: asyncio.Task[None] | None = None
-        self.phase = PENDING
-        self._remaining = -1
-        self.no_content = False
-        self._body_done = not has_body
         self.expects_continue = expects_continue
-        self._chunks: deque[bytes] | None = None
-        self._buffered = 0
-        self._held = False
-        self._read_waiter: asyncio.Future[None] | None = None
-        self._gone_waiters: list[tuple[asyncio.Future[None], bool]] | None = None
+        self._body_done = not has_body
 
     # -- state -----------------------------------------------------------------
 
@@ -236,6 +200,11 @@ class HTTPStream:
     def response_complete(self) -> bool:
         """Whether the response has ended, cleanly or not."""
         return self.phase >= COMPLETE
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody waits for the client to leave."""
+        return self._gone_waiters is not None
 
     @property
     def aborted(self) -> bool:
@@ -620,7 +589,7 @@ class HTTPStream:
 
 
 async def run_application(stream: HTTPStream, awaitable: object) -> None:
-    """Await what an interface returned for *stream* and settle the outcome.
+    """Await what an interface returned for *stream*, and settle the outcome.
 
     The one task of an exchange runs this. What escapes is the application's error;
     cancellation (only at a shutdown deadline) aborts the exchange.
@@ -634,10 +603,19 @@ async def run_application(stream: HTTPStream, awaitable: object) -> None:
         stream.abort()
         stream.carrier.application_done(stream)
         raise
+    except ClientDisconnected as exc:
+        if stream.disconnected:
+            logger.debug("%s: client disconnected", stream.client)
+            stream.application_abandoned()
+        else:
+            stream.application_failed(exc)
     except (KeyboardInterrupt, GeneratorExit) as exc:
         stream.application_failed(exc)
         raise
     except BaseException as exc:  # SystemExit too: an application can not stop the server
         stream.application_failed(exc)
     else:
-        stream.application_returned()
+        if stream.phase == COMPLETE:
+            stream.carrier.application_done(stream)
+        else:
+            stream.application_returned()

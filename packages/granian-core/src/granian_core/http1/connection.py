@@ -29,13 +29,14 @@ from granian_core.http1.direct import make_blocking_stream
 from granian_core.http1.response import (
     CLOSE,
     CONTINUE,
-    EVENT_STREAM,
     HAS_DATE,
     HAS_SERVER,
     LAST_CHUNK,
     SERVER_FIELD,
     chunk,
     encode_fields,
+    is_event_stream,
+    length_field,
     simple_response,
     status_line,
     trailer_section,
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from granian_core.context import ConnectionContext
 
 logger = logging.getLogger("_granian.http1")
+
+_OK: Final = status_line(200, None)
 
 IDLE: Final = 0
 HEAD_PHASE: Final = 1
@@ -97,8 +100,10 @@ class HTTP1Connection(asyncio.Protocol):
         "_stalled_at",
         "_taken",
         "_waiters",
+        "_watched",
         "_write_high",
         "_written",
+        "application_done",
         "client",
         "deadline",
         "dup",
@@ -127,6 +132,8 @@ class HTTP1Connection(asyncio.Protocol):
         self._max_body = config.limits.max_body_size
         self._pipeline_flush = config.http1.pipeline_flush
         self.loop = context.loop
+        # The context's own method: one call less for every request.
+        self.application_done = context.application_done
         self.engine = engine_class(self, config.http1, config.limits)
         self.scheme = scheme
         self.client: Address | None = None
@@ -147,6 +154,7 @@ class HTTP1Connection(asyncio.Protocol):
         self._delimited = False
         self._pauses = 0
         self._write_high = False
+        self._watched: list[HTTPStream] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._held_data: list[bytes] = []
         self._gathered: list[bytes] = []
@@ -196,6 +204,8 @@ class HTTP1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the peer's FIN; answer what it asked for before."""
         self.half_closed = True
+        for watched in self._watched:
+            watched.feed_half_close()
         if self.phase == BUSY and self.stream is not None and self.stream.detached:
             self.reap()
         self.engine.receive_eof()
@@ -224,6 +234,9 @@ class HTTP1Connection(asyncio.Protocol):
                 self.dup = None
             if stream is not None:
                 stream.feed_disconnect()
+        for watched in self._watched:
+            watched.feed_half_close()
+        self._watched.clear()
         self._wake_writers()
         # Another connection may take the place of this one.
         self._context.on_change()
@@ -437,15 +450,28 @@ class HTTP1Connection(asyncio.Protocol):
         """Encode a whole response; the second result says that the body was cut."""
         block, declared, flags = encode_fields(headers)
         size = len(body)
+        if (
+            (declared < 0 or declared == size)
+            and status == 200
+            and reason is None
+            and not flags
+            and self._minor
+            and self._keep_alive
+            and not self._expects_continue
+            and not self._context.draining
+            and stream.method != "HEAD"
+        ):
+            # What nearly every response is, without the decisions below.
+            stream.bytes_sent = size
+            length = length_field(size)
+            return b"".join((_OK, block, length, self._context.server_date_end, body)), False
         cut = False
         if stream.method == "HEAD" or status == 204 or status == 304:
-            body = b""
             if status == 204:
                 declared = -1
             elif declared < 0 and size and status != 304:
                 declared = size
-            elif declared < 0 and status != 304:
-                declared = 0
+            body = b""
         elif declared < 0:
             declared = size
         elif declared != size:
@@ -454,8 +480,10 @@ class HTTP1Connection(asyncio.Protocol):
             if size > declared:
                 body = body[:declared]
                 cut = True
+            else:
+                logger.error("Application sent a body shorter than its Content-Length")
         line = self._head_start(status, reason)
-        length = b"content-length: %d\r\n" % declared if declared >= 0 else b""
+        length = length_field(declared) if declared >= 0 else b""
         tail = self._head_end(flags)
         stream.bytes_sent = len(body)
         return b"".join((line, block, length, tail, body)), cut
@@ -499,14 +527,14 @@ class HTTP1Connection(asyncio.Protocol):
         """Encode a head whose body follows; settle how the body is delimited."""
         block, declared, flags = encode_fields(headers)
         line = self._head_start(status, reason)
-        stream.event_stream = bool(flags & EVENT_STREAM)
+        stream.event_stream = is_event_stream(headers)
         self._chunked = False
         self._delimited = True
         framing = b""
         if status == 204:
             declared = -1
         elif declared >= 0:
-            framing = b"content-length: %d\r\n" % declared
+            framing = length_field(declared)
         elif status != 304 and self._minor:
             framing = b"transfer-encoding: chunked\r\n"
             self._chunked = stream.method != "HEAD"
@@ -592,7 +620,12 @@ class HTTP1Connection(asyncio.Protocol):
         if self.phase != BUSY or self.stream is not stream:
             return
         self.stream = None
-        self._resume(_BODY_FULL)
+        if stream.is_watched:
+            # Its application still waits for the client to leave.
+            self._watched = [one for one in self._watched if one.is_watched]
+            self._watched.append(stream)
+        if self._pauses:
+            self._resume(_BODY_FULL)
         if not self._keep_alive:
             self._leave()
         elif self.engine.state == BODY:
@@ -606,14 +639,15 @@ class HTTP1Connection(asyncio.Protocol):
     def _next(self) -> None:
         """The exchange is over in both directions."""
         self.phase = IDLE
-        if self.engine.buffered:
+        engine = self.engine
+        if engine.buffered:
             if self._context.pressed:
                 self._hold_pipelined()
                 return
-            self.engine.next_request()
+            engine.next_request()
             self._resume(_PIPELINE_FULL)
         else:
-            self.engine.next_request()
+            engine.next_request()
         if self.phase == IDLE and self.stream is None:
             self._rest()
 
@@ -676,10 +710,6 @@ class HTTP1Connection(asyncio.Protocol):
             or self._pauses != 0
             or self._context.attention
         )
-
-    def application_done(self, stream: HTTPStream) -> None:
-        """The application is done with *stream*. Safe from any thread."""
-        self._context.application_done(stream)
 
     # -- leaving ----------------------------------------------------------------
 

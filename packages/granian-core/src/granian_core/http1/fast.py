@@ -63,24 +63,31 @@ class FastEngine(BaseEngine):
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer."""
-        end = len(data) - 4
         if (
-            self.state != IDLE
-            or self._running
-            or end > self._max_head
-            or data.find(b"\r\n\r\n") != end
-            or end <= 0
-            or data[0] == 0x0D
+            self.state == IDLE
+            and not self._running
+            and data[-4:] == b"\r\n\r\n"
+            and len(data) <= self._max_head
+            and data[0] != 0x0D
         ):
-            super().receive_data(data)
-            return
-        # One whole head and nothing else is what most reads bring: no loop, no slices.
+            # One whole head and nothing else is what most reads bring: no loop, no slices.
+            lines = data.split(b"\r\n")
+            del lines[-2:]
+            if self._take_single(lines):
+                return
+        super().receive_data(data)
+
+    def _take_single(self, lines: list[bytes]) -> bool:
+        """Take the lines as one head; say False, having done nothing, if there are more."""
+        if len(lines) > self._max_fields:
+            return False
         self._running = True
         self._skipped_empty_line = False
         try:
-            self._take_head(data[:end])
+            return self._take_lines(lines)
         except Fault as fault:
             self._fail(fault.status, fault.reason)
+            return True
         finally:
             self._running = False
 
@@ -91,15 +98,19 @@ class FastEngine(BaseEngine):
 
     def _take_head(self, head: bytes) -> None:
         lines = head.split(b"\r\n")
+        if len(lines) > self._max_fields:
+            # The scanner finds which comes first on the wire: this, or another fault.
+            self._check_whole_head(head + b"\r\n\r\n", len(head))
+        self._take_lines(lines)
+
+    def _take_lines(self, lines: list[bytes]) -> bool:
+        """Judge and take the lines of a head; False at an empty one, which ends a head."""
         line = lines[0]
-        del lines[0]
         request = _REQUEST_LINES.get(line)
         minor = 1
         if request is None:
             request, minor = _take_request_line(line)
-        if len(lines) > self._max_fields:
-            # The scanner finds which comes first on the wire: this, or another fault.
-            self._check_whole_head(head + b"\r\n\r\n", len(head))
+        del lines[0]
         headers: Fields = []
         append = headers.append
         known = _FIELD_LINES.get
@@ -111,6 +122,8 @@ class FastEngine(BaseEngine):
                 field = _HOST_LINES.get(line)
                 if field is not None:
                     hosts += 1
+                elif not line:
+                    return False
                 else:
                     field = _take_field_line(line)
                     if field[0] in SPECIAL_FIELDS:
@@ -123,6 +136,7 @@ class FastEngine(BaseEngine):
             self._handler.on_request(method, target, 1, headers, True, 0, False)
         else:
             self._settle(method, target, minor, headers, lines)
+        return True
 
     def _settle(
         self, method: str, target: bytes, minor: int, headers: Fields, lines: list[bytes]

@@ -27,17 +27,22 @@ _STATUS_LINES: Final = {
 HAS_DATE: Final = 1
 HAS_SERVER: Final = 2
 CLOSE: Final = 4
-EVENT_STREAM: Final = 8
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 SERVER_FIELD: Final = b"server: granian\r\n"
 
-# Field names an application has used, each with the bytes that precede its value on
-# the wire. The framing fields are absent, so that a miss also says "look closer".
-_PREFIXES: dict[bytes, bytes] = {}
-_MAX_PREFIXES: Final = 512
-_MAX_PREFIX_LENGTH: Final = 64
+# Fields that applications have sent before, each as the line that it is on the wire.
+# Most responses of an application carry the same few; a field that was judged is found
+# again at a fifth of the cost. Cookies and long values are not kept; a full table
+# starts anew.
+_LINES: dict[tuple[bytes, bytes], bytes] = {}
+_MAX_LINES: Final = 1024
+_MAX_LINE_LENGTH: Final = 160
+
+_VALUE: Final = re.compile(rb"[^\r\n\0]*")
+
+_LENGTHS: Final = [b"content-length: %d\r\n" % size for size in range(4096)]
 
 _FRAMING_FIELDS: Final = frozenset(
     (
@@ -48,7 +53,6 @@ _FRAMING_FIELDS: Final = frozenset(
         b"upgrade",
         b"date",
         b"server",
-        b"content-type",
     )
 )
 
@@ -88,35 +92,45 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     """
     declared = -1
     flags = 0
-    prefixes = _PREFIXES
-    parts: list[bytes] = []
-    append = parts.append
-    count = 0
+    lines: list[bytes] = []
+    known = _LINES.get
     try:
-        for name, value in headers:
-            prefix = prefixes.get(name)
-            if prefix is None:
-                lower = check_name(name)
-                if lower in _FRAMING_FIELDS:
-                    declared, flags, keep = _take_framing_field(lower, value, declared, flags)
-                    if not keep:
-                        continue
-                prefix = _learn_prefix(name, lower)
-            append(prefix)
-            append(value)
-            append(b"\r\n")
-            count += 1
-        block = b"".join(parts)
-    except (TypeError, ValueError, AttributeError) as exc:
+        for field in headers:
+            line = known(field)
+            if line is None:
+                line, declared, flags = _encode_field(field, declared, flags)
+            lines.append(line)
+    except (TypeError, ValueError) as exc:
         raise LocalProtocolError("response fields must be pairs of bytes") from exc
-    if (
-        block.count(b"\r\n") != count
-        or block.count(b"\n") != count
-        or block.count(b"\r") != count
-        or b"\0" in block
-    ):
-        raise LocalProtocolError("CR, LF or NUL in a response field")
-    return block, declared, flags
+    return b"".join(lines), declared, flags
+
+
+def _encode_field(field: tuple[bytes, bytes], declared: int, flags: int) -> tuple[bytes, int, int]:
+    """Encode a field that was not found; an empty line if the server writes its own."""
+    name, value = field
+    if name == b"content-length":
+        # The most frequent field that differs from response to response.
+        return b"", _take_length(value, declared), flags
+    lower = check_name(name)
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise LocalProtocolError(f"the value of {lower.decode()} is not bytes")
+    value = bytes(value)
+    if _VALUE.fullmatch(value) is None:
+        raise LocalProtocolError(f"CR, LF or NUL in the value of {lower.decode()}")
+    line = b"%b: %b\r\n" % (lower, value)
+    if lower in _FRAMING_FIELDS:
+        declared, flags, keep = _take_framing_field(lower, value, declared, flags)
+        return (line if keep else b""), declared, flags
+    if len(line) <= _MAX_LINE_LENGTH and lower != b"set-cookie" and type(field) is tuple:
+        if len(_LINES) >= _MAX_LINES:
+            _LINES.clear()
+        _LINES[name, value] = line
+    return line, declared, flags
+
+
+def length_field(size: int) -> bytes:
+    """Return the Content-Length field for *size* bytes."""
+    return _LENGTHS[size] if size < 4096 else b"content-length: %d\r\n" % size
 
 
 def check_name(name: bytes) -> bytes:
@@ -130,32 +144,12 @@ def check_name(name: bytes) -> bytes:
     return name.lower()
 
 
-def _learn_prefix(name: bytes, lower: bytes) -> bytes:
-    prefix = lower + b": "
-    if (
-        lower not in _FRAMING_FIELDS
-        and len(name) <= _MAX_PREFIX_LENGTH
-        and len(_PREFIXES) < _MAX_PREFIXES
-    ):
-        _PREFIXES[name] = prefix
-    return prefix
-
-
 def _take_framing_field(
     lower: bytes, value: bytes, declared: int, flags: int
 ) -> tuple[int, int, bool]:
     """Note one field that concerns framing; say whether it is sent as it is."""
-    if lower == b"content-type":
-        if value[:17].lower() == b"text/event-stream":
-            flags |= EVENT_STREAM
-        return declared, flags, True
     if lower == b"content-length":
-        if not value.isdigit() or len(value) > 19:
-            raise LocalProtocolError(f"invalid Content-Length {value!r}")
-        length = int(value)
-        if declared not in (-1, length):
-            raise LocalProtocolError("conflicting Content-Length fields")
-        return length, flags, False
+        return _take_length(value, declared), flags, False
     if lower == b"date":
         return declared, flags | HAS_DATE, True
     if lower == b"server":
@@ -164,6 +158,23 @@ def _take_framing_field(
         flags |= CLOSE
     # Connection, Keep-Alive, Upgrade and Transfer-Encoding belong to the server.
     return declared, flags, False
+
+
+def _take_length(value: bytes, declared: int) -> int:
+    if not value.isdigit() or len(value) > 19:
+        raise LocalProtocolError(f"invalid Content-Length {value!r}")
+    length = int(value)
+    if declared not in (-1, length):
+        raise LocalProtocolError("conflicting Content-Length fields")
+    return length
+
+
+def is_event_stream(headers: Headers) -> bool:
+    """Return whether the Content-Type is ``text/event-stream``, parameters aside."""
+    return any(
+        name.lower() == b"content-type" and bytes(value[:17]).lower() == b"text/event-stream"
+        for name, value in headers
+    )
 
 
 def trailer_section(trailers: Headers) -> bytes:
