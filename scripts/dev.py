@@ -85,7 +85,7 @@ def prepare(purpose: str, *installs: list[str]) -> None:
         print(f"Making {VENV}", file=sys.stderr)
         venv.create(VENV, with_pip=True)
     for arguments in installs:
-        pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
         subprocess.check_call([*pip, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL)
     stamp.write_text(wanted)
 
