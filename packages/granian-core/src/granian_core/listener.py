@@ -156,7 +156,7 @@ async def _create_unix_server(
     factory: Callable[[], asyncio.Protocol],
     sock: socket.socket,
     backlog: int,
-) -> asyncio.AbstractServer:
+) -> asyncio.Server:
     if sys.version_info >= (3, 13) and isinstance(loop, asyncio.BaseEventLoop):
         # Pausing must not unlink the path that another process may be serving.
         return await loop.create_unix_server(
