@@ -298,8 +298,9 @@ def test_a_client_that_leaves_ends_a_file_response(
 
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         protocol.response_file(200, [], large)
-        assert protocol.file_task is not None
-        await protocol.file_task
+        sending = protocol._stream.sending
+        assert sending is not None
+        await sending
         ended.append("sent")
 
     async def scenario(server: MemoryServer) -> None:

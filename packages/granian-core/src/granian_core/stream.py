@@ -128,6 +128,8 @@ class HTTPStream:
         finish_on_return: Whether a started response ends cleanly when the application
             returns; otherwise it is aborted, so that it can not pass for complete.
         detached: A pool thread has the stream and will say when the application is done.
+        sending: A task of the adapter's that sends the response; when the application
+            has returned, the outcome waits for it.
         phase: PENDING, STARTED, COMPLETE or ABORTED; see the module.
         no_content: The response has no content on the wire (HEAD, 204, 304).
         expects_continue: The client waits for ``100 Continue``, which was not sent yet.
@@ -149,6 +151,7 @@ class HTTPStream:
     event_stream: bool = False
     no_content: bool = False
     task: asyncio.Task[None] | None = None
+    sending: asyncio.Task[None] | None = None
     phase: int = PENDING
     _remaining: int = -1
     _chunks: deque[bytes] | None = None
@@ -556,6 +559,10 @@ class HTTPStream:
 
     def application_returned(self) -> None:
         """Give a response that the application left unfinished its one outcome."""
+        if self.sending is not None:
+            sending, self.sending = self.sending, None
+            sending.add_done_callback(self._sending_done)
+            return
         if self.phase == STARTED:
             if self.finish_on_return:
                 try:
@@ -570,9 +577,22 @@ class HTTPStream:
             self._internal_error()
         self.carrier.application_done(self)
 
+    def _sending_done(self, sending: asyncio.Task[None]) -> None:
+        if sending.cancelled():
+            self.application_abandoned()
+        elif (exc := sending.exception()) is None:
+            self.application_returned()
+        elif isinstance(exc, ClientDisconnected) and self.disconnected:
+            self.application_abandoned()
+        else:
+            self.application_failed(exc)
+
     def application_failed(self, exc: BaseException) -> None:
         """Log what escaped from the application; answer 500, or abort what has started."""
         logger.error("Application callable raised an exception", exc_info=exc)
+        if self.sending is not None:
+            self.sending.cancel()
+            self.sending = None
         if self.phase == PENDING:
             self._internal_error()
         else:
@@ -615,7 +635,7 @@ async def run_application(stream: HTTPStream, awaitable: object) -> None:
     except BaseException as exc:  # SystemExit too: an application can not stop the server
         stream.application_failed(exc)
     else:
-        if stream.phase == COMPLETE:
+        if stream.phase == COMPLETE and stream.sending is None:
             stream.carrier.application_done(stream)
         else:
             stream.application_returned()

@@ -123,6 +123,13 @@ def _visible(value: bytes) -> str | None:
     return None
 
 
+_ENCODED_FIELDS: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+"""Fields that applications send again and again, encoded; a full table starts anew."""
+_ENCODED_FIELDS_MAX = 512
+_KEPT_VALUE = 64
+_NOT_KEPT = frozenset((b"content-length", b"set-cookie"))
+
+
 def encode_headers(headers: HeaderPairs) -> Fields:
     """Return response fields as bytes: names lower-case, values in UTF-8.
 
@@ -136,11 +143,23 @@ def encode_headers(headers: HeaderPairs) -> Fields:
         if type(pair) is not tuple and not isinstance(pair, tuple):
             raise TypeError(f"a header must be a (name, value) tuple, not {type(pair).__name__}")
         try:
-            name, value = pair
-            fields.append((_ENCODED_NAMES.get(name) or _encode_name(name), value.encode()))
-        except (AttributeError, ValueError):
+            field = _ENCODED_FIELDS.get(pair)
+            if field is None:
+                field = _encode_field(pair)
+        except (AttributeError, TypeError, ValueError):
             raise _explained(pair) from None
+        fields.append(field)
     return fields
+
+
+def _encode_field(pair: tuple[str, str]) -> tuple[bytes, bytes]:
+    name, value = pair
+    field = (_ENCODED_NAMES.get(name) or _encode_name(name), value.encode())
+    if len(value) <= _KEPT_VALUE and field[0] not in _NOT_KEPT:
+        if len(_ENCODED_FIELDS) >= _ENCODED_FIELDS_MAX:
+            _ENCODED_FIELDS.clear()
+        _ENCODED_FIELDS[pair] = field
+    return field
 
 
 def _encode_name(name: str) -> bytes:

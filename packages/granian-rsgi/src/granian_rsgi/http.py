@@ -28,14 +28,12 @@ _UNREAD, _WHOLE, _ITERATED, _ENDED, _TRUNCATED = range(5)
 class HTTPProtocol:
     """Reads the body of one request and sends its response."""
 
-    __slots__ = ("_body", "_responded", "_stream", "file_task")
+    __slots__ = ("_body", "_responded", "_stream")
 
     def __init__(self, stream: HTTPStream) -> None:
         self._stream = stream
         self._body = _UNREAD
         self._responded = False
-        self.file_task: asyncio.Task[None] | None = None
-        """What sends a file response; the server awaits it after the application."""
 
     # -- body in ---------------------------------------------------------------
 
@@ -181,7 +179,7 @@ class HTTPProtocol:
         if not self._responded:
             fields = encode_headers(headers)
             sending = send_file(self._stream, status, fields, file, start, end)
-            self.file_task = asyncio.get_running_loop().create_task(sending)
+            self._stream.sending = asyncio.get_running_loop().create_task(sending)
             self._responded = True
 
     def response_stream(self, status: int = 200, headers: HeaderPairs = ()) -> HTTPStreamTransport:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("_granian.rsgi")
 
-Application: TypeAlias = Callable[[HTTPScope, HTTPProtocol], Awaitable[object]]
+Application: TypeAlias = Callable[[HTTPScope, HTTPProtocol], Awaitable[None]]
 
 
 class RSGIInterface(BaseInterface):
@@ -68,21 +68,16 @@ class RSGIInterface(BaseInterface):
         except Exception:
             logger.exception("Application hook __rsgi_del__ raised an exception")
 
-    async def handle_http(self, stream: HTTPStream) -> None:
-        """Run the application for one request, then what it left to be sent."""
+    def handle_http(self, stream: HTTPStream) -> Awaitable[None]:
+        """Call the application; what it returns is run by the server as it is."""
         if self._access_log and stream.client is not None:
             # The scope is read-only, so what the application sees is known already.
             host, port = stream.client
             stream.log_client = (bracketed(host), port)
-        protocol = HTTPProtocol(stream)
-        try:
-            await self._application(HTTPScope(stream), protocol)
-        except BaseException:
-            if protocol.file_task is not None:
-                protocol.file_task.cancel()
-            raise
-        if protocol.file_task is not None:
-            await protocol.file_task
+        awaitable = self._application(HTTPScope(stream), HTTPProtocol(stream))
+        if awaitable is None:  # what the server would take for "dealt with on the spot"
+            raise TypeError("the RSGI application returned None instead of an awaitable")
+        return awaitable
 
 
 class RSGIFactory:

@@ -96,7 +96,10 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     known = _LINES.get
     try:
         for field in headers:
-            line = known(field)
+            try:
+                line = known(field)
+            except TypeError:  # a pair that is a list, or a value that is a bytearray
+                line = None
             if line is None:
                 line, declared, flags = _encode_field(field, declared, flags)
             lines.append(line)
@@ -108,12 +111,12 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
 def _encode_field(field: tuple[bytes, bytes], declared: int, flags: int) -> tuple[bytes, int, int]:
     """Encode a field that was not found; an empty line if the server writes its own."""
     name, value = field
-    if name == b"content-length":
+    if name == b"content-length" and type(value) is bytes:
         # The most frequent field that differs from response to response.
         return b"", _take_length(value, declared), flags
     lower = check_name(name)
     if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise LocalProtocolError(f"the value of {lower.decode()} is not bytes")
+        raise TypeError(f"the value of {lower.decode()} is not bytes")
     value = bytes(value)
     if _VALUE.fullmatch(value) is None:
         raise LocalProtocolError(f"CR, LF or NUL in the value of {lower.decode()}")
