@@ -24,7 +24,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.errors import LocalProtocolError
-from granian_core.http1.contract import BODY, HEAD, HTTP1Engine
+from granian_core.http1.contract import BODY, CUT_SHORT, HEAD, HTTP1Engine
 from granian_core.http1.direct import make_blocking_stream
 from granian_core.http1.response import (
     CLOSE,
@@ -396,7 +396,7 @@ class HTTP1Connection(asyncio.Protocol):
             pending = stream.phase == PENDING
             stream.feed_disconnect()
         self.stream = None
-        if self.half_closed and status != 408:
+        if reason == CUT_SHORT:
             self.transport.close()  # it left in the middle of a request: nobody to answer
         elif pending:
             self._refuse(status, reason)
