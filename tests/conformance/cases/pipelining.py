@@ -150,6 +150,22 @@ CASES = (
         "chunk-fault-then-request", chunked(b"/a", b"zz\r\n") + get(b"/b"), 400, SPEC, reached=True
     ),
     refuse(
+        "chunk-fault-second",
+        get(b"/a") + chunked(b"/b", b"2\r\nhi\r\nzz\r\n") + get(b"/c"),
+        400,
+        SPEC,
+        A,
+        reached=True,
+    ),
+    refuse(
+        "chunk-fault-right-behind-the-head-second",
+        get(b"/a") + chunked(b"/b", b"zz\r\n") + get(b"/c"),
+        400,
+        SPEC,
+        A,
+        reached=True,
+    ),
+    refuse(
         "request-smuggled-by-both-lengths",
         b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"
         + get(b"/b"),
