@@ -115,14 +115,17 @@ def test_raising_after_the_end_is_logged_and_the_response_stands(
     assert logged(caplog) == [(RAISED, "ValueError('too late')")] * 2
 
 
-def test_raising_on_the_call_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+def test_raising_on_the_call_is_a_500(
+    fault: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     def app(scope: Scope, receive: Receive, send: Send) -> None:
-        raise ValueError("no coroutine")
+        raise fault
 
     response = request(app)
 
     assert (response.status, response.body) == ERROR
-    assert logged(caplog) == [(RAISED, "ValueError('no coroutine')")]
+    assert logged(caplog) == [(RAISED, repr(fault))]
 
 
 def test_raising_while_the_client_is_gone_is_logged(caplog: pytest.LogCaptureFixture) -> None:
