@@ -34,14 +34,16 @@ class BlockingStream:
 
     Attributes:
         stream: The exchange; its request attributes may be read from the thread.
+        gone: The thread has seen that the client left; the loop may not know yet.
     """
 
-    __slots__ = ("_loop", "_rest", "stream")
+    __slots__ = ("_loop", "_rest", "gone", "stream")
 
     def __init__(self, stream: HTTPStream) -> None:
         self.stream = stream
         self._loop = stream.carrier.loop
         self._rest = b""
+        self.gone = False
 
     # -- body in ---------------------------------------------------------------
 
@@ -164,7 +166,9 @@ class BlockingStream:
 
     def settle(self) -> None:
         """The application has returned."""
-        if self.stream.response_complete:
+        if self.gone and not self.stream.response_complete:
+            self._post(self.stream.application_abandoned)
+        elif self.stream.response_complete:
             self.stream.carrier.application_done(self.stream)
         else:
             self._post(self.stream.application_returned)

@@ -160,17 +160,26 @@ def load_interface(name: str) -> InterfaceFactory:
 
 
 def _load(point: EntryPoint) -> InterfaceFactory:
-    factory = point.load()
+    try:
+        factory = point.load()
+    except Exception as exc:
+        raise ConfigurationError(
+            "--interface", point.name, f"{_provider(point)} can not be loaded: {exc}"
+        ) from exc
+    version = getattr(factory, "interface_api", None)
+    if version != INTERFACE_API and isinstance(version, int):
+        raise ConfigurationError(
+            "--interface",
+            point.name,
+            f"{_provider(point)} is written for interface API {version}, this granian-core "
+            f"has {INTERFACE_API}; install matching versions",
+        )
     if not isinstance(factory, InterfaceFactory):
         raise ConfigurationError(
             "--interface", point.name, f"entry point {point.value} is not an interface factory"
         )
-    if factory.interface_api != INTERFACE_API:
-        dist = point.dist.name if point.dist is not None else point.value
-        raise ConfigurationError(
-            "--interface",
-            point.name,
-            f"{dist} is written for interface API {factory.interface_api}, this granian-core "
-            f"has {INTERFACE_API}; install matching versions",
-        )
     return factory
+
+
+def _provider(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None else point.value

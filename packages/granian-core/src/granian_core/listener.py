@@ -13,6 +13,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+from granian_core.sockets import listen
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -69,7 +71,13 @@ class Listeners:
         return self._accepting
 
     async def start(self) -> None:
-        """Listen and accept."""
+        """Listen and accept.
+
+        Raises:
+            BindError: Another server took an address since it was bound.
+        """
+        for sock in self._sockets:
+            listen(sock, self._backlog)
         self._wanted = True
         await self._open()
 

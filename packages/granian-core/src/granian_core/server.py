@@ -107,6 +107,7 @@ class Server:
 
         Raises:
             StartupError: The application refused to start.
+            BindError: Another server took an address since it was bound.
         """
         if self.state is not ServerState.NEW:
             raise RuntimeError(f"the server is {self.state.value}; it can start once")
@@ -129,7 +130,13 @@ class Server:
         )
         self._context.on_change = self._update_accepting
         self._listeners = Listeners(self._sockets, self.connection_factory, self.config.backlog)
-        await self._listeners.start()
+        try:
+            await self._listeners.start()
+        except BaseException:
+            self.state = ServerState.STOPPED
+            await self._listeners.close(empty_queue=False)
+            await self.interface.shutdown()
+            raise
         self._schedule_sweep(loop)
         self.state = ServerState.SERVING
 

@@ -86,6 +86,20 @@ def check_bounds(settings: object) -> None:
             raise ConfigurationError(name, value, remedy)
 
 
+def _check_type(name: str, value: object, default: object) -> None:
+    """Refuse a value of another kind than the default's; None there means a number."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise ConfigurationError(name, value, "use True or False")
+    elif isinstance(default, str):
+        if not isinstance(value, str):
+            raise ConfigurationError(name, value, "use text")
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigurationError(name, value, "use a number")
+    elif isinstance(default, int) and not isinstance(value, int):
+        raise ConfigurationError(name, value, "use a whole number")
+
+
 @dataclass(frozen=True, slots=True)
 class HTTP1Settings:
     """HTTP/1.1 settings; the first four are Granian's."""

@@ -207,7 +207,9 @@ class HTTPStream:
     @property
     def is_watched(self) -> bool:
         """Whether somebody waits for the client to leave."""
-        return self._gone_waiters is not None
+        return self._gone_waiters is not None and any(
+            not waiter.done() for waiter, _ in self._gone_waiters
+        )
 
     @property
     def aborted(self) -> bool:
@@ -314,10 +316,11 @@ class HTTPStream:
         waiter: asyncio.Future[None] = self.carrier.loop.create_future()
         if self.disconnected or self.half_closed or (also_complete and self.phase >= COMPLETE):
             waiter.set_result(None)
-        elif self._gone_waiters is None:
-            self._gone_waiters = [(waiter, also_complete)]
         else:
-            self._gone_waiters.append((waiter, also_complete))
+            # A framework may ask, and give up, many times while it streams.
+            waiters = [one for one in self._gone_waiters or () if not one[0].done()]
+            waiters.append((waiter, also_complete))
+            self._gone_waiters = waiters
         return waiter
 
     def _wake_gone(self, *, complete_only: bool) -> None:
@@ -350,7 +353,7 @@ class HTTPStream:
             self._refuse_start()
             return
         if type(body) is not bytes:
-            body = bytes(body)
+            body = bytes(memoryview(body))  # an int would become that many zeros
         self.carrier.send_response(self, status, headers, body, reason)
 
     def start(self, status: int, headers: Headers = (), *, reason: bytes | None = None) -> None:
@@ -397,7 +400,7 @@ class HTTPStream:
         if self.no_content or not data:
             return
         if type(data) is not bytes:
-            data = bytes(data)
+            data = bytes(memoryview(data))
         if not self.may_send(len(data)):
             self._overflow(data)
         self.note_sent(len(data))

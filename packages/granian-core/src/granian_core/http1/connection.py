@@ -674,11 +674,15 @@ class HTTP1Connection(asyncio.Protocol):
         if stream is None or not stream.response_complete or self.handed_off:
             return
         with self._locked():
-            pass  # the thread marks first and sends then; wait for the send
+            # The thread marks first and sends then: only now is it known what is left.
+            if self.handed_off:
+                return
         self.response_done(stream)
 
     def finish_from_thread(self, stream: HTTPStream, rest: bytes) -> None:
         """Send what a thread could not, and end the exchange."""
+        if self.stream is not stream:
+            return  # reaped already; what is handed off by now is another exchange's
         self.handed_off = False
         if rest and self.phase != GONE:
             self._write(rest)

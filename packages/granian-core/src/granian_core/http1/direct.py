@@ -140,6 +140,7 @@ class DirectStream(BlockingStream):
         if dup is None or self.stream.disconnected:
             if self.stream.phase == COMPLETE:
                 return len(data)  # nobody is there to take the answer
+            self.gone = True
             raise ClientDisconnected
         try:
             return dup.send(data)
@@ -148,4 +149,5 @@ class DirectStream(BlockingStream):
         except OSError as exc:
             if self.stream.phase == COMPLETE:
                 return len(data)
+            self.gone = True
             raise ClientDisconnected(str(exc)) from exc

@@ -186,7 +186,10 @@ def trailer_section(trailers: Headers) -> bytes:
     Raises:
         LocalProtocolError: A field is invalid, or must not stand in trailers.
     """
-    fields = list(trailers)
+    try:
+        fields = [(name, value) for name, value in trailers]
+    except (TypeError, ValueError) as exc:
+        raise LocalProtocolError("trailer fields must be pairs of bytes") from exc
     for name, _ in fields:
         if check_name(name) in _FRAMING_FIELDS:
             raise LocalProtocolError(f"{name!r} must not stand in a trailer section")
