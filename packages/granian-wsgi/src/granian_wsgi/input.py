@@ -65,7 +65,7 @@ class Input:
             return line
         parts: list[bytes] = []
         missing = size
-        while missing:
+        while True:
             parts.append(self._take(missing))
             missing -= len(parts[-1])
             if not missing or not self._fill():
