@@ -39,6 +39,14 @@ CANCEL_GRACE = 1.0
 """Seconds that applications get at each step of the drain deadline."""
 DRAIN_TICK = 0.05
 """Seconds between looks at idle connections while draining."""
+IDLE_GRACE = 0.25
+"""Seconds without a request after which a connection counts as idle while draining.
+
+A client in the middle of a series is told by ``Connection: close`` on its next answer; a
+close under its hands would cost it that request. Nobody who really idles is waited for.
+"""
+REPLACED_IDLE_GRACE = 1.0
+"""The same where a successor serves already, and nobody waits for this server to leave."""
 
 
 class ServerState(enum.Enum):
@@ -175,7 +183,7 @@ class Server:
         await self.stop_accepting(final=final)
         if self.state is not ServerState.DRAINING:
             return
-        await self._drain(timeout)
+        await self._drain(timeout, IDLE_GRACE if final else REPLACED_IDLE_GRACE)
         if self._sweeper is not None:
             self._sweeper.cancel()
         await self.interface.shutdown()
@@ -268,11 +276,11 @@ class Server:
         if not context.streams and not context.connections and self._drained is not None:
             self._drained.set()
 
-    async def _drain(self, timeout: float) -> None:
+    async def _drain(self, timeout: float, grace: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
-            self._close_idle()
+            self._close_idle(grace)
             remaining = deadline - loop.time()
             if await self._wait_drained(min(DRAIN_TICK, remaining)) or remaining <= 0:
                 break
@@ -291,9 +299,10 @@ class Server:
                 return False
         return self._drained.is_set()
 
-    def _close_idle(self) -> None:
-        """Close idle connections on which nothing has arrived."""
-        connections = list(self.context.connections)
+    def _close_idle(self, grace: float) -> None:
+        """Close connections that have been idle for a while, and on which nothing has arrived."""
+        idle = self.context.clock() - grace
+        connections = [one for one in self.context.connections if one.idle_since <= idle]
         readable = _readable([connection.socket_fd() for connection in connections])
         for connection in connections:
             # A request that is already here is answered; the loop reads it next.
