@@ -109,9 +109,8 @@ def _check_head(response: Response) -> None:
         raise BadResponseError(f"Content-Length {lengths[0]!r}")
     if codings and (codings != ["chunked"] or response.minor == 0):
         raise BadResponseError(f"Transfer-Encoding {codings} in 1.{response.minor}")
-    if response.status < 200 or response.status == 204:
-        if lengths or codings:
-            raise BadResponseError(f"{response.status} with framing")
+    if (response.status < 200 or response.status == 204) and (lengths or codings):
+        raise BadResponseError(f"{response.status} with framing")
     if response.status >= 200:
         dates = response.values("date")
         if len(dates) != 1 or not DATE.fullmatch(dates[0]):
@@ -143,7 +142,7 @@ def _take_chunked(response: Response, rest: bytes) -> bytes:
 
 def _take_trailers(response: Response, body: bytes, rest: bytes) -> bytes:
     response.body = body
-    lines = []
+    lines: list[bytes] = []
     while True:
         line, end, rest = rest.partition(b"\r\n")
         if not end:

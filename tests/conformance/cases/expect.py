@@ -29,7 +29,8 @@ CASES = (
     accept("continue-with-length-zero", post(b" 100-continue", b""), SPEC, Seen(method="POST")),
     accept(
         "continue-chunked",
-        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"2\r\nhi\r\n0\r\n\r\n",
         SPEC,
         Seen(method="POST", body=b"hi"),
     ),

@@ -167,8 +167,8 @@ CASES = (
     ),
     refuse(
         "request-smuggled-by-both-lengths",
-        b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG"
-        + get(b"/b"),
+        b"POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\n\r\nG" + get(b"/b"),
         400,
         "9112 11.2",
     ),

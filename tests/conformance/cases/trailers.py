@@ -39,7 +39,8 @@ CASES = (
     ),
     accept(
         "not-merged-into-the-headers",
-        b"POST / HTTP/1.1\r\nHost: a\r\nX-A: head\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-A: tail\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nX-A: head\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"0\r\nX-A: tail\r\n\r\n",
         FORBIDDEN,
         Seen(method="POST", fields=(("x-a", "head"),), trailers=(("x-a", "tail"),)),
     ),

@@ -35,7 +35,8 @@ CASES = (
     ),
     accept(
         "pipelined-request-behind",
-        b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n"
+        b"GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
         SPEC,
         Seen(path="/a"),
         Seen(path="/b"),

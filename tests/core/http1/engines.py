@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
@@ -137,7 +138,7 @@ def bytewise(data: bytes) -> list[bytes]:
 def cut_at(data: bytes, offsets: Iterable[int]) -> list[bytes]:
     """Return *data* cut at *offsets*, empty pieces left out."""
     bounds = [0, *sorted(offsets), len(data)]
-    return [data[start:end] for start, end in zip(bounds, bounds[1:], strict=False) if end > start]
+    return [data[start:end] for start, end in itertools.pairwise(bounds) if end > start]
 
 
 def random_cuts(data: bytes, rng: random.Random, most: int = 8) -> list[bytes]:

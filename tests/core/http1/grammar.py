@@ -15,13 +15,14 @@ VALUE = bytes(byte for byte in range(0x21, 0x100) if byte != 0x7F)
 CLOSING = "connection"
 
 SNIPPETS = (
-    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b"\x00", b"\x0b", b"\x7f", b"\xff", b":",
-    b",", b";", b"0", b"0\r\n\r\n", b"5\r\nhello\r\n", b"-1", b"+1", b"0x", b"HTTP/1.1", b"HTTP/1.0",
-    b"HTTP/2.0", b"Host: b\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", b"content-length:\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Transfer-Encoding: ,chunked\r\n",
-    b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"Upgrade: h2c\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-    b"X : y\r\n", b" fold\r\n", b"*", b"http://h/", b"CONNECT", b"OPTIONS", b"#", b"FFFFFFFFFFFFFFFF\r\n",
-    b"99999999999999999999", b'"', b"\\", b"a" * 300,
+    b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b"\x00", b"\x0b", b"\x7f", b"\xff",
+    b":", b",", b";", b"0", b"0\r\n\r\n", b"5\r\nhello\r\n", b"-1", b"+1", b"0x", b"HTTP/1.1",
+    b"HTTP/1.0", b"HTTP/2.0", b"Host: b\r\n", b"Content-Length: 5\r\n", b"Content-Length: 0\r\n",
+    b"content-length:\r\n", b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n",
+    b"Transfer-Encoding: ,chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
+    b"Upgrade: h2c\r\n", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"X : y\r\n", b" fold\r\n", b"*",
+    b"http://h/", b"CONNECT", b"OPTIONS", b"#", b"FFFFFFFFFFFFFFFF\r\n", b"99999999999999999999",
+    b'"', b"\\", b"a" * 300,
 )  # fmt: skip
 """What a mutation inserts: the pieces that framing is made of, right and wrong."""
 

@@ -43,7 +43,7 @@ def run(engine: str, case: Case, pieces: list[bytes]) -> list[Call]:
         ENGINES[engine],
         pieces,
         HTTP1Settings(**case.http1),  # type: ignore[arg-type]
-        Limits(**case.limits),  # type: ignore[arg-type]
+        Limits(**case.limits),
         eof=not case.probe,
     )
 
@@ -152,7 +152,7 @@ def test_case_truncated_anywhere_gives_the_same_calls_and_no_more_answers(case: 
     )
     complete = len(case.answers)
     settings = HTTP1Settings(**case.http1)  # type: ignore[arg-type]
-    limits = Limits(**case.limits)  # type: ignore[arg-type]
+    limits = Limits(**case.limits)
     for offset in offsets:
         results = [
             drive(ENGINES[engine], [data[:offset]], settings, limits, eof=True)
@@ -167,7 +167,7 @@ def test_case_truncated_anywhere_gives_the_same_calls_and_no_more_answers(case: 
 def test_case_with_fin_before_any_answer_gives_the_same_calls(engine: str, case: Case) -> None:
     """The end of the input is kept, like the bytes before it, until it is its turn."""
     settings = HTTP1Settings(**case.http1)  # type: ignore[arg-type]
-    limits = Limits(**case.limits)  # type: ignore[arg-type]
+    limits = Limits(**case.limits)
     size = len(case.data)
     offsets = range(size) if size <= 100 else random.Random(case.id).sample(range(size), 20)
     for end in (size, *offsets):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from granian_core.http1.contract import CLOSED
@@ -15,10 +15,13 @@ from tests.core.http1.engines import ENGINES, Recorder, bytewise, drive, random_
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 rngs = st.randoms(use_true_random=False)
+# A busy machine is no reason to fail.
+relaxed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SMALL = (HTTP1Settings(max_buffer_size=8192, max_fields=4), Limits(request_line=256))
 
 
 @engines
+@relaxed
 @given(rng=rngs)
 def test_valid_stream_gives_its_calls_however_it_is_cut(engine: str, rng: random.Random) -> None:
     wire, calls = grammar.stream(rng)
@@ -29,6 +32,7 @@ def test_valid_stream_gives_its_calls_however_it_is_cut(engine: str, rng: random
 
 
 @engines
+@relaxed
 @given(rng=rngs)
 def test_valid_stream_gives_its_calls_whenever_it_is_answered(
     engine: str, rng: random.Random
@@ -40,6 +44,7 @@ def test_valid_stream_gives_its_calls_whenever_it_is_answered(
 
 
 @engines
+@relaxed
 @given(data=st.binary(max_size=400), rng=rngs)
 @example(data=b"\r\n\r\n", rng=random.Random(0))
 @example(data=b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r", rng=random.Random(0))
@@ -50,7 +55,7 @@ def test_any_bytes_never_raise(engine: str, data: bytes, rng: random.Random) -> 
 
 
 @given(rng=rngs)
-@settings(max_examples=300)
+@settings(relaxed, max_examples=300)
 def test_damaged_stream_gives_the_same_calls_on_both_engines_at_any_cut(
     rng: random.Random,
 ) -> None:
@@ -62,6 +67,7 @@ def test_damaged_stream_gives_the_same_calls_on_both_engines_at_any_cut(
     assert drive(ENGINES["reference"], random_cuts(wire, rng), eof=True) == whole
 
 
+@relaxed
 @given(rng=rngs)
 def test_damaged_stream_under_small_limits_gives_the_same_calls(rng: random.Random) -> None:
     wire = grammar.mutate(rng, grammar.stream(rng)[0])
@@ -71,6 +77,7 @@ def test_damaged_stream_under_small_limits_gives_the_same_calls(rng: random.Rand
 
 
 @engines
+@relaxed
 @given(rng=rngs)
 def test_nothing_is_called_after_an_error(engine: str, rng: random.Random) -> None:
     """`Recorder` refuses calls after an error; here the error is followed by more input."""
