@@ -229,7 +229,7 @@ class Worker:
         await server.stop_accepting(final=self._final)
         for sock in self.spec.sockets:
             sock.close()  # the last process to do so has new clients refused, not reset
-        await server.stop(timeout)
+        await server.stop(timeout, final=self._final)
 
     def _beat(self, loop: asyncio.AbstractEventLoop) -> None:
         """Show the supervisor that the loop is alive."""

@@ -1,0 +1,139 @@
+"""An ASGI application that shows what its process does, for the tests of the supervisor.
+
+``/`` answers at once, ``/slow?SECONDS`` after a while, ``/block?SECONDS`` blocks the loop,
+``/modules?NAME`` says whether a module is imported, ``/env?NAME`` shows a variable,
+``/leak?MIB`` keeps memory, ``/exit?CODE`` ends the process, ``/events`` streams for ever,
+``/poll`` waits for the client to leave. Every answer carries the worker's pid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+leaked: list[bytearray] = []
+boot_time = float(os.environ.get("LIFECYCLE_BOOT_TIME", "0"))
+
+
+def say(text: str) -> None:
+    """Write one line that the test can wait for."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve one connection scope."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    argument = scope["query_string"].decode()
+    handler = handlers.get(scope["path"].strip("/"))
+    if handler is not None:
+        body = await handler(argument, receive, send)
+        if body is None:
+            return
+    else:
+        body = "hello"
+    await answer(send, body)
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Start and stop, telling about it."""
+    await receive()
+    await asyncio.sleep(boot_time)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    say(f"lifespan shutdown in {os.getpid()}")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer(send: Send, text: str) -> None:
+    """Send a whole response."""
+    body = text.encode()
+    headers = [
+        (b"content-type", b"text/plain"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-pid", b"%d" % os.getpid()),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def slow(argument: str, receive: Receive, send: Send) -> str:
+    say(f"slow begins in {os.getpid()}")
+    await asyncio.sleep(float(argument))
+    return "slow done"
+
+
+async def block(argument: str, receive: Receive, send: Send) -> str:
+    say(f"block begins in {os.getpid()}")
+    time.sleep(float(argument))  # noqa: ASYNC251 - blocking is the point
+    return "block done"
+
+
+async def modules(argument: str, receive: Receive, send: Send) -> str:
+    return str(argument in sys.modules)
+
+
+async def env(argument: str, receive: Receive, send: Send) -> str:
+    return os.environ.get(argument, "")
+
+
+async def leak(argument: str, receive: Receive, send: Send) -> str:
+    leaked.append(bytearray(os.urandom(1)) * (int(argument) << 20))
+    return "leaked"
+
+
+async def leave(argument: str, receive: Receive, send: Send) -> str:
+    os._exit(int(argument))
+
+
+async def events(argument: str, receive: Receive, send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"data: hello\n\n", "more_body": True})
+    await wait_for_disconnect(receive, "events")
+
+
+async def poll(argument: str, receive: Receive, send: Send) -> None:
+    await wait_for_disconnect(receive, "poll")
+
+
+async def wait_for_disconnect(receive: Receive, name: str) -> None:
+    say(f"{name} waits in {os.getpid()}")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    say(f"{name} saw the disconnect")
+
+
+handlers: dict[str, Callable[[str, Receive, Send], Awaitable[str | None]]] = {
+    "slow": slow,
+    "block": block,
+    "modules": modules,
+    "env": env,
+    "leak": leak,
+    "exit": leave,
+    "events": events,
+    "poll": poll,
+}
+
+
+async def refuses(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse to start, as an application without its database does."""
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+
+async def raises(scope: Scope, receive: Receive, send: Send) -> None:
+    """Start, and raise while at it."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    raise RuntimeError("lifespan has a bug")
