@@ -11,8 +11,9 @@ import enum
 import logging
 import select
 import sys
+from collections.abc import Callable, Coroutine, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from granian_core.access import compile_access_log
 from granian_core.context import Connection, ConnectionContext
@@ -24,7 +25,6 @@ from granian_core.settings import ServerConfig
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Coroutine, Sequence
     from types import TracebackType
 
     from granian_core.http1.contract import HTTP1Engine
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from granian_core.stream import Address
 
 logger = logging.getLogger("_granian.serve")
+
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+"""What starts a coroutine as a task."""
 
 _Self = TypeVar("_Self", bound="Server")
 
@@ -370,11 +373,14 @@ def engine_class(choice: str) -> type[HTTP1Engine]:
     return ReferenceEngine if choice == "reference" else FastEngine
 
 
-def task_spawner(loop: asyncio.AbstractEventLoop, task_impl: str) -> Any:
-    """Return what starts an exchange's coroutine.
+def task_spawner(loop: asyncio.AbstractEventLoop, task_impl: str) -> Spawn:
+    """Return what starts an exchange's coroutine as a task of *loop*.
 
     ``rust`` starts it eagerly (CPython 3.12+); below, it is a plain task.
     """
+    if loop.get_task_factory() is not None:
+        # Somebody has decided how tasks are made here.
+        return loop.create_task
     if task_impl == "rust":
         if sys.version_info >= (3, 12):
 
@@ -383,4 +389,9 @@ def task_spawner(loop: asyncio.AbstractEventLoop, task_impl: str) -> Any:
 
             return eager
         logger.info("task implementation 'rust' needs CPython 3.12; using plain tasks")
-    return loop.create_task
+
+    def plain(coro: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        # What create_task does without a factory, but for the numbered name.
+        return asyncio.Task(coro, loop=loop, name="granian-request")
+
+    return plain

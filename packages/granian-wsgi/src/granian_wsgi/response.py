@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
@@ -50,6 +51,8 @@ _HOP_BY_HOP: Final = frozenset(
 )
 """RFC 2616 13.5.1, which PEP 3333 refers to, and the usual misspellings."""
 
+_PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
+
 _MAX_CACHED: Final = 512
 _statuses: dict[str, Status] = {}
 _names: dict[str, bytes] = {}
@@ -74,8 +77,11 @@ def parse_status(status: str) -> Status:
     match = _STATUS.fullmatch(status)
     if match is None:
         raise LocalProtocolError(f"invalid status {status!r}, expected one like '404 Not Found'")
-    reason = match[1]
-    parsed = int(status[:3]), None if reason is None else _latin1(reason, "the status")
+    code, reason = int(status[:3]), match[1]
+    if reason is None or reason == _PHRASES.get(code):
+        parsed: Status = code, None  # core has the line ready
+    else:
+        parsed = code, _latin1(reason, "the status")
     if len(_statuses) >= _MAX_CACHED:
         _statuses.clear()
     _statuses[status] = parsed

@@ -91,6 +91,7 @@ class HTTP1Connection(asyncio.Protocol):
         "_gathered",
         "_held_data",
         "_keep_alive",
+        "_keep_alive_timeout",
         "_limits",
         "_max_body",
         "_minor",
@@ -149,6 +150,7 @@ class HTTP1Connection(asyncio.Protocol):
         self._first = True
         self._minor = 1
         self._keep_alive = True
+        self._keep_alive_timeout = config.http1.keep_alive_timeout
         self._expects_continue = False
         self._chunked = False
         self._delimited = False
@@ -515,7 +517,11 @@ class HTTP1Connection(asyncio.Protocol):
     ) -> None:
         """Send a whole response in one write."""
         data, cut = self.encode_response(stream, status, headers, body, reason)
-        self._write(data)
+        if self._pipeline_flush:
+            self._write(data)
+        else:
+            self._written += len(data)
+            self.transport.write(data)
         stream.mark_complete(status)
         self.response_done(stream)
         if cut:
@@ -626,15 +632,22 @@ class HTTP1Connection(asyncio.Protocol):
             self._watched.append(stream)
         if self._pauses:
             self._resume(_BODY_FULL)
+        engine = self.engine
         if not self._keep_alive:
             self._leave()
-        elif self.engine.state == BODY:
+        elif engine.state == BODY:
             # The application did not read it all: take the rest, within bounds.
             self.phase = UNREAD
             self._body_bytes = 0
             self.deadline = self._context.clock() + self._limits.linger_timeout
-        else:
+        elif engine.buffered or self.half_closed or self._context.draining:
             self._next()
+        else:
+            # Nothing else to consider: the connection rests.
+            engine.next_request()
+            self.phase = IDLE
+            self.idle_since = now = self._context.clock()
+            self.deadline = now + self._keep_alive_timeout
 
     def _next(self) -> None:
         """The exchange is over in both directions."""
@@ -666,7 +679,7 @@ class HTTP1Connection(asyncio.Protocol):
             return
         now = self._context.clock()
         self.idle_since = now
-        self.deadline = now + self._settings.keep_alive_timeout
+        self.deadline = now + self._keep_alive_timeout
 
     def reap(self) -> None:
         """Take notice that a thread has ended the exchange, if it has."""

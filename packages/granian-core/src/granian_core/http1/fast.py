@@ -18,10 +18,11 @@ from granian_core.http1.chunked import ChunkedScanner
 from granian_core.http1.contract import BODY, CHUNKED, IDLE, WAITING, HTTP1Handler
 from granian_core.http1.engine import BaseEngine
 from granian_core.http1.guard import (
-    FIELD_LINE,
     OWS,
     REQUEST_LINE,
     SPECIAL_FIELDS,
+    TOKEN,
+    VALUE_BYTES,
     Fault,
     check_version,
     settle_request,
@@ -42,7 +43,10 @@ _FIELD_LINES: dict[bytes, tuple[bytes, bytes]] = {}
 """Field lines that mean the same whatever stands around them: ``(name, value)``."""
 _HOST_LINES: dict[bytes, tuple[bytes, bytes]] = {}
 """Valid Host lines; a head needs exactly one of them."""
+_NAMES: dict[bytes, bytes] = {}
+"""Names that are tokens, with their lower-case forms."""
 _MAX_LINES: Final = 1024
+_MAX_NAME_LENGTH: Final = 64
 _MAX_LINE_LENGTH: Final = 256
 
 _SECRET_FIELDS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
@@ -215,24 +219,34 @@ def _take_request_line(line: bytes) -> tuple[tuple[str, bytes], int]:
 
 
 def _take_field_line(line: bytes) -> tuple[bytes, bytes]:
-    if FIELD_LINE.fullmatch(line) is None:
+    """Judge and split a field line; the same rule as `FIELD_LINE`, in cheaper steps."""
+    name, colon, value = line.partition(b":")
+    lower = _NAMES.get(name)
+    if lower is None:
+        if TOKEN.fullmatch(name) is None:
+            raise Fault(400, "malformed field line")
+        lower = name.lower()
+        if len(name) <= _MAX_NAME_LENGTH:
+            if len(_NAMES) >= _MAX_LINES:
+                _NAMES.clear()
+            _NAMES[name] = lower
+    if not colon or value.translate(None, VALUE_BYTES):
         raise Fault(400, "malformed field line")
-    name, _, value = line.partition(b":")
-    field = (name.lower(), value.strip(OWS))
-    if len(line) <= _MAX_LINE_LENGTH and _stands_alone(field):
+    field = (lower, value.strip(OWS))
+    if (
+        lower not in _SECRET_FIELDS
+        and len(line) <= _MAX_LINE_LENGTH
+        and (lower not in SPECIAL_FIELDS or _is_default(field))
+    ):
         if len(_FIELD_LINES) >= _MAX_LINES:
             _FIELD_LINES.clear()
         _FIELD_LINES[line] = field
     return field
 
 
-def _stands_alone(field: tuple[bytes, bytes]) -> bool:
-    """Whether a field may be kept: no secret, and no say in framing or persistence."""
-    name, value = field
-    if name in SPECIAL_FIELDS:
-        # In HTTP/1.1 this asks for what is the default; 1.0 heads are always settled.
-        return name == b"connection" and value.lower() == b"keep-alive"
-    return name not in _SECRET_FIELDS
+def _is_default(field: tuple[bytes, bytes]) -> bool:
+    """Whether it asks for what HTTP/1.1 does anyway; heads of 1.0 are always settled."""
+    return field[0] == b"connection" and field[1].lower() == b"keep-alive"
 
 
 def _learn_host(lines: list[bytes], headers: Fields) -> None:
