@@ -48,7 +48,7 @@ def error() -> ExcInfo:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("200 OK", (200, b"OK")),
+        ("200 OK", (200, None)),  # the registered phrase: core has that line ready
         ("404 Nothing here, sorry", (404, b"Nothing here, sorry")),
         ("999 ", (999, b"")),
         ("418 Caf\xe9", (418, b"Caf\xe9")),
