@@ -137,3 +137,16 @@ async def raises(scope: Scope, receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "lifespan.startup.complete"})
     raise RuntimeError("lifespan has a bug")
+
+
+async def scope_app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the root path."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    else:
+        await answer(send, scope["root_path"])
+
+
+def make_app() -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the application, as factories do."""
+    return app
