@@ -120,6 +120,25 @@ def test_100_is_not_sent_where_nobody_waits(engine: EngineChoice, head: bytes) -
     asyncio.run(main())
 
 
+@both_engines
+def test_client_that_did_not_wait_for_100_keeps_its_connection(engine: EngineChoice) -> None:
+    async def handler(stream: HTTPStream) -> None:
+        stream.respond(200, [], await stream.read())
+
+    async def main() -> None:
+        async with serving(handler, engine) as subject:
+            client = subject.connect()
+            client.send(post(10, EXPECT) + b"hello")
+            response = await client.receive_response()
+            assert response.informational == []
+            assert response.body == b"hello"
+            assert response.header(b"connection") is None
+            client.send(b"world" + GET)
+            assert (await client.receive_response()).status == 200
+
+    asyncio.run(main())
+
+
 # -- the client leaves ------------------------------------------------------------------
 
 
