@@ -1,0 +1,55 @@
+"""The documents name only options, files and modules that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from granian_cli.command import build_command
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
+OTHER_COMMANDS = {"--all", "--no-deps", "--strict"}
+"""Options of pip, twine and friends that the pages may mention."""
+
+
+def ids(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def known_options() -> set[str]:
+    return {
+        spelling
+        for parameter in build_command().params
+        for spelling in [*parameter.opts, *parameter.secondary_opts]
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_options_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
+
+    assert named - known_options() - OTHER_COMMANDS <= {"--help", "--version"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_modules_that_the_architecture_names_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    core = ROOT / "packages" / "granian-core" / "src" / "granian_core"
+
+    named = set(re.findall(r"`(?:granian_core/)?((?:http1/)?[a-z0-9]+)\.py`", text))
+
+    assert named, "the page names no module"
+    assert [name for name in named if not (core / f"{name}.py").is_file()] == []
