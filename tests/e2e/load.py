@@ -109,9 +109,7 @@ class Load:
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
 
-    async def _connection(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for number in range(self._reuse):
             if self._ending:
                 return
