@@ -289,7 +289,7 @@ def test_long_sequences_keep_a_length_of_the_application() -> None:
     assert exchange.send([b"x" * JOIN_LIMIT, b"y"])[0] == (
         "start",
         200,
-        b"OK",
+        None,
         [(b"content-length", b"3")],
     )
 
@@ -323,7 +323,7 @@ def test_start_response_may_come_with_the_first_block() -> None:
         yield b"late"
 
     assert exchange.send(application()) == [
-        ("start", 201, b"Created", FIELDS),
+        ("start", 201, None, FIELDS),
         ("write", b"late"),
         ("finish",),
     ]
@@ -336,7 +336,7 @@ def test_start_response_may_come_at_the_very_end() -> None:
         yield b""
         exchange.start("202 Accepted", PLAIN)
 
-    assert exchange.send(application()) == [("respond", 202, b"Accepted", FIELDS, b"")]
+    assert exchange.send(application()) == [("respond", 202, None, FIELDS, b"")]
 
 
 def test_exc_info_within_iteration() -> None:
@@ -384,7 +384,7 @@ def test_iterable_without_blocks() -> None:
     exchange = Exchange()
     exchange.start("204 No Content", [])
 
-    assert exchange.send(iter(())) == [("respond", 204, b"No Content", [], b"")]
+    assert exchange.send(iter(())) == [("respond", 204, None, [], b"")]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,8 @@ _WRITE_HIGH: Final = 8
 
 PIPELINE_HIGH_WATER: Final = 65_536
 """Bytes of pipelined requests that are held back before the peer is no longer read."""
+PIECES_HIGH_WATER: Final = 65_536
+"""Bytes of one response that are gathered before they are written."""
 GATHER_HIGH_WATER: Final = 65_536
 """Bytes of responses that ``pipeline_flush`` gathers at most."""
 
@@ -89,6 +91,7 @@ class HTTP1Connection(asyncio.Protocol):
         "_first",
         "_gather_turns",
         "_gathered",
+        "_head",
         "_held_data",
         "_keep_alive",
         "_keep_alive_timeout",
@@ -96,6 +99,8 @@ class HTTP1Connection(asyncio.Protocol):
         "_max_body",
         "_minor",
         "_pauses",
+        "_pieces",
+        "_pieces_size",
         "_pipeline_flush",
         "_settings",
         "_stalled_at",
@@ -160,6 +165,9 @@ class HTTP1Connection(asyncio.Protocol):
         self._waiters: list[asyncio.Future[None]] = []
         self._held_data: list[bytes] = []
         self._gathered: list[bytes] = []
+        self._head = b""
+        self._pieces: list[bytes] = []
+        self._pieces_size = 0
         self._gather_turns = -1
         self._body_at = inf
         self._body_bytes = 0
@@ -554,7 +562,8 @@ class HTTP1Connection(asyncio.Protocol):
     ) -> int:
         """Send a response head."""
         data, declared = self.encode_head(stream, status, headers, reason)
-        self._write(data)
+        self._head = data
+        self.loop.call_soon(self._flush_pieces)
         return declared
 
     def encode_data(self, data: bytes) -> bytes:
@@ -562,8 +571,32 @@ class HTTP1Connection(asyncio.Protocol):
         return chunk(data) if self._chunked else data
 
     def send_data(self, stream: HTTPStream, data: bytes) -> None:
-        """Send a piece of content."""
-        self._write(chunk(data) if self._chunked else data)
+        """Send a piece of content, together with the others of this turn of the loop."""
+        pieces = self._pieces
+        if not pieces and not self._head:
+            self.loop.call_soon(self._flush_pieces)
+        pieces.append(data)
+        self._pieces_size += len(data)
+        if self._pieces_size >= PIECES_HIGH_WATER:
+            self._flush_pieces()
+
+    def _flush_pieces(self, end: bytes = b"") -> None:
+        """Write what this turn has gathered of a response, framed as one chunk at most."""
+        head, self._head = self._head, b""
+        pieces = self._pieces
+        if pieces:
+            self._pieces = []
+            if self._chunked:
+                pieces.insert(0, b"%b%X\r\n" % (head, self._pieces_size))
+                pieces.append(b"\r\n" + end)
+            else:
+                pieces.insert(0, head)
+            self._pieces_size = 0
+            head = b"".join(pieces)
+        else:
+            head += end
+        if head and self.phase != GONE:
+            self._write(head)
 
     def encode_end(self, trailers: Headers | None) -> bytes:
         """Return what ends the body on the wire."""
@@ -573,9 +606,7 @@ class HTTP1Connection(asyncio.Protocol):
 
     def send_end(self, stream: HTTPStream, trailers: Headers | None) -> None:
         """End the response."""
-        data = self.encode_end(trailers)
-        if data:
-            self._write(data)
+        self._flush_pieces(self.encode_end(trailers))
         stream.mark_complete(stream.status)
         self.response_done(stream)
 
@@ -765,6 +796,7 @@ class HTTP1Connection(asyncio.Protocol):
 
     def _cut(self) -> None:
         """End a response that has started."""
+        self._flush_pieces()
         self.phase = LINGER
         self.idle_since = inf
         self.engine.close()
