@@ -13,7 +13,7 @@ from granian_core import BaseInterface, HTTP1Settings, HTTPStream, Limits, Serve
 from granian_core.settings import EngineChoice
 from granian_core.testing import MemoryClient, MemoryServer
 
-Handler: TypeAlias = Callable[[HTTPStream], Awaitable[None]]
+Handler: TypeAlias = Callable[[HTTPStream], Awaitable[None] | None]
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 both_engines = pytest.mark.parametrize("engine", ["fast", "reference"])
@@ -28,12 +28,12 @@ CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class FromFunction(BaseInterface):
-    """An interface made of one coroutine function."""
+    """An interface made of one function."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
 
-    def handle_http(self, stream: HTTPStream) -> Awaitable[None]:
+    def handle_http(self, stream: HTTPStream) -> Awaitable[None] | None:
         return self._handler(stream)
 
 

@@ -12,7 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from granian_core import HTTPStream, LocalProtocolError
+from granian_core import (
+    BlockingPool,
+    BlockingStream,
+    HTTPStream,
+    LocalProtocolError,
+    run_blocking,
+)
 from granian_core.errors import RemoteProtocolError
 from granian_core.settings import EngineChoice
 from granian_core.testing import MemoryClient
@@ -456,3 +462,33 @@ def test_trailers_are_sent_behind_a_chunked_body() -> None:
     assert first.body == b"body"
     assert cast("list[tuple[bytes, bytes]]", first.trailers) == [(b"x-sum", b"1")]
     assert read(client).body == b"next"
+
+
+@pytest.mark.parametrize("body", [5, "text", None])
+@pytest.mark.parametrize("way", ["respond", "write"])
+def test_body_of_a_wrong_type_from_a_thread_is_refused(way: str, body: Any) -> None:
+    """Never that many zeros, which is what ``bytes(5)`` would be."""
+    pool = BlockingPool(1)
+    caught: list[BaseException] = []
+
+    def call(stream: BlockingStream) -> None:
+        if way == "respond":
+            expect_error(caught, lambda: stream.respond(200, [], body))
+        stream.start(200, [])
+        expect_error(caught, lambda: stream.write(body))
+
+    async def main() -> MemoryClient:
+        async with serving(lambda stream: run_blocking(pool, stream, call)) as subject:
+            client = subject.connect()
+            client.send(NEXT.replace(b"Host", b"Connection: close\r\nHost"))
+            await client.wait_for(lambda: client.closed)
+            return client
+
+    client = asyncio.run(main())
+    pool.shutdown(wait=True, timeout=20)
+    assert [type(exc) for exc in caught] == [TypeError]
+    assert b"\x00" not in client.output
+    if way == "respond":
+        assert read(client).status == 500
+    else:
+        is_cut(client)

@@ -107,7 +107,8 @@ class BlockingStream:
             ClientDisconnected: The peer is gone.
             LocalProtocolError: See `HTTPStream.write`.
         """
-        data = bytes(data)
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))  # an int would become that many zeros
         blocked = self._on_loop(lambda: self._write_on_loop(data))
         if blocked:
             self._wait_writable()

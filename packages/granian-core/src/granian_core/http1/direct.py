@@ -74,7 +74,7 @@ class DirectStream(BlockingStream):
             super().respond(status, headers, body, reason=reason)
             return
         if type(body) is not bytes:
-            body = bytes(body)
+            body = bytes(memoryview(body))
         data, cut = self._connection.encode_response(stream, status, headers, body, reason)
         self._send_last(status, data)
         if cut:
@@ -93,7 +93,8 @@ class DirectStream(BlockingStream):
     def write(self, data: Data) -> None:
         """Send a piece of the body; see `BlockingStream.write`."""
         stream = self.stream
-        data = bytes(data)
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))  # an int would become that many zeros
         if not self._direct or stream.phase != STARTED or not stream.may_send(len(data)):
             super().write(data)
             return
