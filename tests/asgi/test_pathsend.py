@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from granian_asgi import Receive, Scope, Send
-from granian_asgi.pathsend import BLOCK
 from granian_core import RemoteProtocolError
+from granian_core.files import BLOCK_SIZE as BLOCK
 from granian_core.testing import MemoryClient, MemoryResponse
 from tests.asgi.support import ERROR, request, start, with_client
 
@@ -46,14 +46,13 @@ class Sender:
             self.done.set()
 
 
-def test_a_file_is_sent_whole_and_chunked(file: Path) -> None:
+def test_a_file_is_sent_whole_and_with_its_length(file: Path) -> None:
     response = request(Sender(file, [(b"content-type", b"application/x")]))
 
     assert response.status == 200
     assert response.body == CONTENT
     assert response.header(b"content-type") == b"application/x"
-    assert response.header(b"transfer-encoding") == b"chunked"
-    assert response.header(b"content-length") is None
+    assert response.header(b"content-length") == str(len(CONTENT)).encode()
 
 
 def test_a_declared_length_is_kept(file: Path) -> None:
@@ -106,7 +105,7 @@ def test_what_is_no_file_is_a_404(
 
     assert (response.status, response.body) == (404, b"Not found")
     assert response.header(b"x") is None
-    (record,) = [r for r in caplog.records if r.name.startswith("_granian.asgi")]
+    (record,) = [r for r in caplog.records if r.name.startswith("_granian.files")]
     assert record.levelname == "INFO"
     assert "Cannot send file" in record.getMessage()
     assert "\n" not in record.getMessage()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from granian_core import files
 from granian_core.testing import MemoryResponse, MemoryServer
-from granian_rsgi import HTTPProtocol, HTTPScope, files
+from granian_rsgi import HTTPProtocol, HTTPScope
 from tests.rsgi.support import SERVER_ERROR, exchange, fetch, serve
 
 Application = Callable[[HTTPScope, HTTPProtocol], Awaitable[None]]
@@ -209,7 +210,7 @@ def test_what_can_not_be_sent_is_a_404(
 
     assert (response.status, response.body) == (404, b"Not found")
     assert response.header(b"x-a") is None
-    (record,) = [record for record in caplog.records if record.name == "_granian.rsgi"]
+    (record,) = [record for record in caplog.records if record.name == "_granian.files"]
     assert record.levelno == logging.INFO
     assert record.message.startswith("Cannot open file ")
     assert "\n" not in record.message

@@ -24,9 +24,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
-from granian_asgi.awaitables import COMPLETED, completed
-from granian_asgi.pathsend import send_path
-from granian_core import ClientDisconnected, LocalProtocolError
+from granian_core import (
+    COMPLETED,
+    ClientDisconnected,
+    LocalProtocolError,
+    completed,
+    send_file,
+)
 
 if TYPE_CHECKING:
     from granian_asgi.types import Message
@@ -179,7 +183,7 @@ class HTTPExchange:
         if self._phase != HEAD_HELD:
             raise LocalProtocolError(NOT_STARTED_YET)
         self._phase = FINISHED
-        return send_path(self._stream, self._status, self._headers, path)
+        return send_file(self._stream, self._status, self._headers, path)
 
 
 OUT_OF_PHASE = {

@@ -25,9 +25,8 @@ import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from granian_asgi.awaitables import COMPLETED
 from granian_asgi.http import UNSUPPORTED_MESSAGE
-from granian_core import LocalProtocolError, StartupError
+from granian_core import COMPLETED, LocalProtocolError, StartupError
 
 if TYPE_CHECKING:
     from granian_asgi.types import ASGIApplication, Message, Scope

@@ -6,6 +6,7 @@ Everything an interface adapter, or a framework that embeds the server, needs is
 
 from __future__ import annotations
 
+from granian_core.awaitables import COMPLETED, Settled, completed
 from granian_core.blocking import BlockingStream, run_blocking
 from granian_core.errors import (
     AppLoadError,
@@ -20,6 +21,7 @@ from granian_core.errors import (
     RemoteProtocolError,
     StartupError,
 )
+from granian_core.files import send_file
 from granian_core.interface import (
     INTERFACE_API,
     BaseInterface,
@@ -38,6 +40,7 @@ from granian_core.stream import Address, Data, Fields, Headers, HTTPStream
 __version__ = "0.1.0"
 
 __all__ = [
+    "COMPLETED",
     "INTERFACE_API",
     "Address",
     "AppLoadError",
@@ -65,9 +68,12 @@ __all__ = [
     "Server",
     "ServerConfig",
     "ServerState",
+    "Settled",
     "StartupError",
+    "completed",
     "interface_names",
     "load_interface",
     "loops",
     "run_blocking",
+    "send_file",
 ]

@@ -11,9 +11,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from granian_core import ClientDisconnected
+from granian_core import ClientDisconnected, send_file
 from granian_rsgi.errors import ProtocolClosed, ProtocolError
-from granian_rsgi.files import send_file
 from granian_rsgi.headers import HeaderPairs, encode_headers
 from granian_rsgi.transport import HTTPStreamTransport
 

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from granian_rsgi.awaitables import CLOSED, DONE
+from granian_core import COMPLETED, Settled
 from granian_rsgi.errors import ProtocolClosed
 
 if TYPE_CHECKING:
     from granian_core import Data, HTTPStream
+
+
+class _Closed(Settled):
+    """Raises `ProtocolClosed` when it is awaited, and is silent when it is not."""
+
+    __slots__ = ()
+
+    def __await__(self) -> NoReturn:
+        raise ProtocolClosed
+
+    def send(self, value: object) -> NoReturn:
+        """Fail at once."""
+        raise ProtocolClosed
+
+
+_CLOSED = _Closed()
 
 
 class HTTPStreamTransport:
@@ -49,9 +65,9 @@ class HTTPStreamTransport:
     def _send(self, data: Data) -> Coroutine[Any, Any, None]:
         stream = self._stream
         if stream.response_complete:
-            return CLOSED
+            return _CLOSED
         stream.write(data)
-        return self._drain() if stream.write_blocked else DONE
+        return self._drain() if stream.write_blocked else COMPLETED
 
     async def _drain(self) -> None:
         stream = self._stream

@@ -539,6 +539,7 @@ class HTTP1Connection(asyncio.Protocol):
         self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
     ) -> tuple[bytes, int]:
         """Encode a head whose body follows; settle how the body is delimited."""
+        headers = list(headers)
         block, declared, flags = encode_fields(headers)
         line = self._head_start(status, reason)
         stream.event_stream = is_event_stream(headers)

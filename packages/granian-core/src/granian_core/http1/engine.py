@@ -119,6 +119,8 @@ class BaseEngine:
             self._check_end()
 
     def _fail(self, status: int, reason: str) -> None:
+        if self.state == CLOSED:
+            return  # the handler has closed meanwhile: nobody to tell
         self.close()
         self._handler.on_error(status, reason)
 

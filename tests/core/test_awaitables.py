@@ -1,4 +1,4 @@
-"""What ``receive`` and ``send`` return must do all that a coroutine does."""
+"""Outcomes that are known already do all that a coroutine does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 
 import pytest
 
-from granian_asgi.awaitables import COMPLETED, completed
+from granian_core import COMPLETED, completed
 
 
 def test_completed_may_be_awaited_again_and_again() -> None:

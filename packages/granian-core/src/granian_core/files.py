@@ -13,9 +13,9 @@ import stat
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
-    from granian_core import Fields, HTTPStream
+    from granian_core.stream import Headers, HTTPStream
 
-logger = logging.getLogger("_granian.rsgi")
+logger = logging.getLogger("_granian.files")
 
 BLOCK_SIZE = 131_072
 """Bytes read at a time."""
@@ -41,7 +41,12 @@ class _Opened(NamedTuple):
 
 
 async def send_file(
-    stream: HTTPStream, status: int, headers: Fields, path: str, start: int, end: int | None
+    stream: HTTPStream,
+    status: int,
+    headers: Headers,
+    path: str,
+    start: int = 0,
+    end: int | None = None,
 ) -> None:
     """Answer *stream* with the bytes from *start* to before *end* of a file.
 
@@ -67,6 +72,7 @@ async def send_file(
         logger.info("Cannot open file %r: %s", path, exc)
         stream.respond(404, _NOT_FOUND_HEADERS, _NOT_FOUND_BODY)
         return
+    # Closing waits for a read that a cancelled await has left behind in its thread.
     with opened.file as file:
         if len(opened.block) == opened.length:
             stream.respond(status, headers, opened.block)
@@ -75,7 +81,7 @@ async def send_file(
 
 
 async def _send_blocks(
-    stream: HTTPStream, status: int, headers: Fields, file: BinaryIO, opened: _Opened
+    stream: HTTPStream, status: int, headers: Headers, file: BinaryIO, opened: _Opened
 ) -> None:
     loop = asyncio.get_running_loop()
     stream.start(status, _with_length(headers, opened.length))
@@ -97,11 +103,11 @@ async def _send_blocks(
         raise
 
 
-def _with_length(headers: Fields, length: int) -> Fields:
-    for name, _ in headers:
-        if name == b"content-length" or name == b"transfer-encoding":
-            return headers
-    return [*headers, (b"content-length", b"%d" % length)]
+def _with_length(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
+    fields = list(headers)
+    if not any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in fields):
+        fields.append((b"content-length", b"%d" % length))
+    return fields
 
 
 async def _open_in_thread(path: str, start: int, end: int | None) -> _Opened:
