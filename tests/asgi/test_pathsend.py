@@ -107,7 +107,7 @@ def test_what_is_no_file_is_a_404(
     assert response.header(b"x") is None
     (record,) = [r for r in caplog.records if r.name.startswith("_granian.files")]
     assert record.levelname == "INFO"
-    assert "Cannot send file" in record.getMessage()
+    assert "Cannot open file" in record.getMessage()
     assert "\n" not in record.getMessage()
 
 
