@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository: the working directory of the servers, so that targets are `tests.e2e.apps…`."""
@@ -171,6 +172,19 @@ class ServerProcess:
             else:
                 return
 
+    def zombies(self) -> list[int]:
+        """Return the children that have ended and that nobody has waited for (Linux)."""
+        text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
+        return [int(pid) for pid in text.split() if _state(int(pid)) == "Z"]
+
+    def group_exists(self) -> bool:
+        """Whether any process of the server is left, its parent dead or alive."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
     def worker_pids(self) -> list[int]:
         """Return the process ids of the main process's children (Linux)."""
         text = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(encoding="ascii")
@@ -270,6 +284,17 @@ def serving(
         server.kill()
 
 
+def need_files(count: int) -> None:
+    """Raise this process's limit of open files, which servers inherit; skip where it is fixed."""
+    resource = pytest.importorskip("resource", reason="needs POSIX limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= count:
+        return
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip(f"needs {count} open files, the limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
 def read_to_end(sock: socket.socket) -> bytes:
     """Return everything that arrives until the peer closes."""
     parts = []
@@ -299,6 +324,14 @@ def _is_worker(pid: int) -> bool:
     except OSError:
         return False
     return b"resource_tracker" not in line
+
+
+def _state(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
 
 
 def _status_bytes(pid: int, field: str) -> int:

@@ -4,6 +4,9 @@
 ``/modules?NAME`` says whether a module is imported, ``/env?NAME`` shows a variable,
 ``/leak?MIB`` keeps memory, ``/exit?CODE`` ends the process, ``/events`` streams for ever,
 ``/poll`` waits for the client to leave. Every answer carries the worker's pid.
+
+While the file ``LIFECYCLE_BROKEN`` exists, a worker that boots fails in the way that the
+file names: ``import``, ``lifespan``, ``exit`` or ``hang``.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 Scope = dict[str, Any]
@@ -21,6 +25,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 leaked: list[bytearray] = []
 boot_time = float(os.environ.get("LIFECYCLE_BOOT_TIME", "0"))
+broken = Path(os.environ.get("LIFECYCLE_BROKEN", "/nonexistent"))
+fault = broken.read_text(encoding="utf-8") if broken.exists() else ""
+if fault == "import":
+    raise RuntimeError("the second boot fails")
 
 
 def say(text: str) -> None:
@@ -49,6 +57,13 @@ async def lifespan(receive: Receive, send: Send) -> None:
     """Start and stop, telling about it."""
     await receive()
     await asyncio.sleep(boot_time)
+    if fault == "exit":
+        os._exit(9)
+    if fault == "hang":
+        await asyncio.sleep(3600)
+    if fault == "lifespan":
+        await send({"type": "lifespan.startup.failed", "message": "the second boot fails"})
+        return
     await send({"type": "lifespan.startup.complete"})
     await receive()
     say(f"lifespan shutdown in {os.getpid()}")
@@ -70,6 +85,7 @@ async def answer(send: Send, text: str) -> None:
 async def slow(argument: str, receive: Receive, send: Send) -> str:
     say(f"slow begins in {os.getpid()}")
     await asyncio.sleep(float(argument))
+    say(f"slow ends in {os.getpid()}")
     return "slow done"
 
 
@@ -101,6 +117,7 @@ async def events(argument: str, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"data: hello\n\n", "more_body": True})
     await wait_for_disconnect(receive, "events")
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def poll(argument: str, receive: Receive, send: Send) -> None:
