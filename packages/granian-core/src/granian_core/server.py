@@ -22,6 +22,7 @@ from granian_core.http1.fast import FastEngine
 from granian_core.http1.reference import ReferenceEngine
 from granian_core.listener import Listeners
 from granian_core.settings import ServerConfig
+from granian_core.tls import TLSEndpoint, TLSTransport
 
 if TYPE_CHECKING:
     import socket
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from granian_core.http1.contract import HTTP1Engine
     from granian_core.interface import Interface
     from granian_core.stream import Address
+    from granian_core.tls import TLSInfo
 
 logger = logging.getLogger("_granian.serve")
 
@@ -70,6 +72,9 @@ class Server:
         sockets: Bound sockets to serve on; they stay the caller's and are not closed.
         config: Settings and limits.
 
+    Raises:
+        ConfigurationError: A certificate file can not be used.
+
     Use it as an async context manager, or call `start` and `stop`.
     """
 
@@ -92,6 +97,11 @@ class Server:
         self._period = sweep_period(self.config)
         self._drained: asyncio.Event | None = None
         self._idle_candidates: list[Connection] = []
+        self._tls: TLSEndpoint | None = None
+        if self.config.tls.enabled:
+            self._tls = TLSEndpoint(
+                self.config.tls, alpn_protocols(self.config), self._secure_protocol
+            )
 
     # -- life -------------------------------------------------------------------
 
@@ -154,7 +164,31 @@ class Server:
     def connection_factory(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         self._make_room()
+        if self._tls is not None:
+            return TLSTransport(self.context, self._tls)
         return HTTP1Connection(self.context, engine_class(self.config.http1.engine))
+
+    def _secure_protocol(self, alpn: str | None, info: TLSInfo) -> asyncio.Protocol:
+        """Return the protocol of a TLS session; *alpn* is one of `alpn_protocols`, or None."""
+        return HTTP1Connection(self.context, engine_class(self.config.http1.engine), "https", info)
+
+    def reload_tls(self) -> None:
+        """Read the certificate files again, for connections that begin from now on.
+
+        Raises:
+            ConfigurationError: A file can not be used; the ones in use stay.
+            RuntimeError: The server does not serve TLS.
+        """
+        if self._tls is None:
+            raise RuntimeError("the server does not serve TLS")
+        self._tls.reload()
+
+    @property
+    def tls_handshakes(self) -> tuple[int, int]:
+        """How many TLS handshakes succeeded, and how many failed."""
+        if self._tls is None:
+            return (0, 0)
+        return (self._tls.handshakes, self._tls.failures)
 
     async def stop_accepting(self, *, final: bool = True) -> None:
         """Begin to stop: accept nothing more, and take no further request.
@@ -364,8 +398,14 @@ def sweep_period(config: ServerConfig) -> float:
         config.limits.body_idle_timeout,
         config.limits.write_timeout,
         config.limits.linger_timeout,
+        config.tls.handshake_timeout,
     )
     return min(1.0, max(0.05, shortest / 4))
+
+
+def alpn_protocols(config: ServerConfig) -> list[str]:
+    """Return the protocols to offer to TLS clients, the preferred one first (RFC 7301)."""
+    return ["http/1.1"]
 
 
 def engine_class(choice: str) -> type[HTTP1Engine]:

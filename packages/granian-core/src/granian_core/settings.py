@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from granian_core.errors import ConfigurationError
@@ -19,6 +20,7 @@ T = TypeVar("T")
 EngineChoice = Literal["auto", "reference", "fast"]
 HTTPMode = Literal["auto", "1", "2"]
 TaskImpl = Literal["asyncio", "rust"]
+TLSVersion = Literal["tls1.2", "tls1.3"]
 
 
 def option(
@@ -31,6 +33,8 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     kw_only: bool = True,
+    kind: str = "",
+    secret: bool = False,
 ) -> T:
     """Declare one setting: a dataclass field that carries its own documentation.
 
@@ -43,6 +47,8 @@ def option(
         maximum: Largest allowed value, inclusive.
         choices: The allowed words, for settings that are a choice.
         kw_only: False only for the fields whose position Granian fixed.
+        kind: How the value is written where its type does not say it (``file``).
+        secret: Keep the value out of ``repr()``.
     """
     metadata = {
         "help": help,
@@ -51,8 +57,12 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
+        "kind": kind,
+        "secret": secret,
     }
-    field: Any = dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+    field: Any = dataclasses.field(
+        default=default, metadata=metadata, kw_only=kw_only, repr=not secret
+    )
     return field  # type: ignore[no-any-return]
 
 
@@ -227,11 +237,98 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TLSSettings:
+    """TLS settings. TLS is on where there is a certificate."""
+
+    certificate: tuple[Path, ...] = option(
+        (),
+        help="PEM file of a certificate, followed by those of its issuers. May be repeated: "
+        "clients get the one for the name they ask for, else the first.",
+        flag="--ssl-certificate",
+        kind="file",
+    )
+    keyfile: tuple[Path, ...] = option(
+        (),
+        help="PEM file of the certificate's private key. Repeated in the same order.",
+        flag="--ssl-keyfile",
+        kind="file",
+    )
+    keyfile_password: str | None = option(
+        None,
+        help="Password of the private keys that are encrypted. Better given by its variable.",
+        flag="--ssl-keyfile-password",
+        secret=True,
+    )
+    protocol_min: TLSVersion = option(
+        "tls1.3",
+        help="Oldest TLS version to accept.",
+        flag="--ssl-protocol-min",
+        choices=("tls1.2", "tls1.3"),
+    )
+    ca: Path | None = option(
+        None,
+        help="PEM file of the authorities for client certificates. A client that sends one "
+        "needs a valid one.",
+        flag="--ssl-ca",
+        kind="file",
+    )
+    crl: tuple[Path, ...] = option(
+        (),
+        help="PEM file of revocation lists, one from each authority. May be repeated.",
+        flag="--ssl-crl",
+        kind="file",
+    )
+    client_verify: bool = option(
+        False,
+        help="Refuse clients without a certificate.",
+        flag="--ssl-client-verify",
+    )
+    handshake_timeout: float = option(
+        10.0,
+        help="Time for the whole TLS handshake.",
+        flag="--tls-handshake-timeout",
+        unit="seconds",
+        minimum=0.05,
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        if len(self.certificate) > len(self.keyfile):
+            raise ConfigurationError(
+                "--ssl-certificate",
+                self.certificate[len(self.keyfile)],
+                "has no key; give its --ssl-keyfile too",
+            )
+        if len(self.keyfile) > len(self.certificate):
+            raise ConfigurationError(
+                "--ssl-keyfile",
+                self.keyfile[len(self.certificate)],
+                "has no certificate; give its --ssl-certificate too",
+            )
+        for option_, is_set in (
+            ("--ssl-keyfile-password", self.keyfile_password is not None),
+            ("--ssl-ca", self.ca is not None),
+            ("--ssl-crl", bool(self.crl)),
+            ("--ssl-client-verify", self.client_verify),
+        ):
+            if is_set and not self.certificate:
+                raise ConfigurationError(option_, None, "use it together with --ssl-certificate")
+            if is_set and self.ca is None and option_ in ("--ssl-crl", "--ssl-client-verify"):
+                raise ConfigurationError(option_, None, "use it together with --ssl-ca")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether TLS is served."""
+        return bool(self.certificate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """What one `Server` needs to know besides its interface and sockets."""
 
     http1: HTTP1Settings = HTTP1Settings()
     limits: Limits = Limits()
+    tls: TLSSettings = TLSSettings()
     backlog: int = option(
         1024, help="Length of each listening socket's queue.", flag="--backlog", minimum=128
     )

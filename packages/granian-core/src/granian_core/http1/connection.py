@@ -42,7 +42,7 @@ from granian_core.http1.response import (
     trailer_section,
 )
 from granian_core.http1.target import decode_path, split_target
-from granian_core.stream import PENDING, Address, Fields, Headers, HTTPStream
+from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream
 
 if TYPE_CHECKING:
     import socket
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from granian_core.blocking import BlockingStream
     from granian_core.context import ConnectionContext
+    from granian_core.tls import TLSInfo
 
 logger = logging.getLogger("_granian.http1")
 
@@ -123,13 +124,18 @@ class HTTP1Connection(asyncio.Protocol):
         "scheme",
         "server",
         "stream",
+        "tls",
         "transport",
     )
 
     transport: asyncio.Transport
 
     def __init__(
-        self, context: ConnectionContext, engine_class: type[HTTP1Engine], scheme: str = "http"
+        self,
+        context: ConnectionContext,
+        engine_class: type[HTTP1Engine],
+        scheme: str = "http",
+        tls: TLSInfo | None = None,
     ) -> None:
         config = context.config
         self._context = context
@@ -142,6 +148,7 @@ class HTTP1Connection(asyncio.Protocol):
         self.application_done = context.application_done
         self.engine = engine_class(self, config.http1, config.limits)
         self.scheme = scheme
+        self.tls = tls
         self.client: Address | None = None
         self.server: Address | None = None
         self.stream: HTTPStream | None = None
@@ -208,8 +215,13 @@ class HTTP1Connection(asyncio.Protocol):
         if self.phase == IDLE:
             if self.engine.state == HEAD:
                 self._await_head()
-        elif self.engine.buffered > PIPELINE_HIGH_WATER:
-            self._pause(_PIPELINE_FULL)
+        elif self.engine.buffered:
+            stream = self.stream
+            if stream is not None and stream.detached:
+                # Its thread may have ended it before it could see that more has come.
+                self.reap()
+            if self.engine.buffered > PIPELINE_HIGH_WATER:
+                self._pause(_PIPELINE_FULL)
 
     def eof_received(self) -> bool:
         """Take the peer's FIN; answer what it asked for before."""
@@ -356,7 +368,7 @@ class HTTP1Connection(asyncio.Protocol):
             headers,
             self.client,
             self.server,
-            None,
+            self.tls,
             content_length != 0,
             expects_continue,
         )
@@ -716,7 +728,8 @@ class HTTP1Connection(asyncio.Protocol):
     def reap(self) -> None:
         """Take notice that a thread has ended the exchange, if it has."""
         stream = self.stream
-        if stream is None or not stream.response_complete or self.handed_off:
+        # Not ABORTED: nothing may follow an answer that was never given.
+        if stream is None or stream.phase != COMPLETE or self.handed_off:
             return
         with self._locked():
             # The thread marks first and sends then: only now is it known what is left.
@@ -882,7 +895,8 @@ class HTTP1Connection(asyncio.Protocol):
             self._stalled_at = inf
             return
         taken = self._written - pending
-        if taken != self._taken or self._stalled_at == inf:
+        # More, not other: TLS adds bytes of its own to what we have written.
+        if taken > self._taken or self._stalled_at == inf:
             self._taken = taken
             self._stalled_at = now + self._limits.write_timeout
         elif self._stalled_at <= now:
