@@ -158,7 +158,7 @@ class HTTPStream:
     _buffered: int = 0
     _held: bool = False
     _read_waiter: asyncio.Future[None] | None = None
-    _gone_waiters: list[tuple[asyncio.Future[None], bool]] | None = None
+    gone_waiters: list[tuple[asyncio.Future[None], bool]] | None = None
 
     def __init__(
         self,
@@ -207,8 +207,8 @@ class HTTPStream:
     @property
     def is_watched(self) -> bool:
         """Whether somebody waits for the client to leave."""
-        return self._gone_waiters is not None and any(
-            not waiter.done() for waiter, _ in self._gone_waiters
+        return self.gone_waiters is not None and any(
+            not waiter.done() for waiter, _ in self.gone_waiters
         )
 
     @property
@@ -220,6 +220,11 @@ class HTTPStream:
     def body_complete(self) -> bool:
         """Whether the whole request body has arrived (it may still be unread)."""
         return self._body_done
+
+    @property
+    def body_held(self) -> bool:
+        """Whether the peer is not read until the application has read."""
+        return self._held
 
     # -- body in ---------------------------------------------------------------
 
@@ -318,17 +323,17 @@ class HTTPStream:
             waiter.set_result(None)
         else:
             # A framework may ask, and give up, many times while it streams.
-            waiters = [one for one in self._gone_waiters or () if not one[0].done()]
+            waiters = [one for one in self.gone_waiters or () if not one[0].done()]
             waiters.append((waiter, also_complete))
-            self._gone_waiters = waiters
+            self.gone_waiters = waiters
         return waiter
 
     def _wake_gone(self, *, complete_only: bool) -> None:
-        waiters, self._gone_waiters = self._gone_waiters, None
+        waiters, self.gone_waiters = self.gone_waiters, None
         for waiter, also_complete in waiters or ():
             if complete_only and not also_complete:
-                self._gone_waiters = self._gone_waiters or []
-                self._gone_waiters.append((waiter, also_complete))
+                self.gone_waiters = self.gone_waiters or []
+                self.gone_waiters.append((waiter, also_complete))
             elif not waiter.done():
                 waiter.set_result(None)
 
@@ -505,7 +510,7 @@ class HTTPStream:
     def feed_half_close(self) -> None:
         """The peer has sent its FIN after a complete request."""
         self.half_closed = True
-        if self._gone_waiters:
+        if self.gone_waiters:
             self._wake_gone(complete_only=False)
 
     def feed_disconnect(self) -> None:
@@ -545,7 +550,7 @@ class HTTPStream:
         self.phase = COMPLETE
         if self._read_waiter is not None:
             self._wake_reader()
-        if self._gone_waiters:
+        if self.gone_waiters:
             self._wake_gone(complete_only=True)
 
     def _wake_reader(self) -> None:
@@ -555,7 +560,7 @@ class HTTPStream:
 
     def _wake_all(self) -> None:
         self._wake_reader()
-        if self._gone_waiters:
+        if self.gone_waiters:
             self._wake_gone(complete_only=False)
 
     # -- the application's outcome ---------------------------------------------

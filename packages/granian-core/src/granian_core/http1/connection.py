@@ -31,7 +31,9 @@ from granian_core.http1.response import (
     CONTINUE,
     HAS_DATE,
     HAS_SERVER,
+    KEPT_LENGTHS,
     LAST_CHUNK,
+    LENGTH_FIELDS,
     SERVER_FIELD,
     chunk,
     encode_fields,
@@ -485,7 +487,7 @@ class HTTP1Connection(asyncio.Protocol):
         ):
             # What nearly every response is, without the decisions below.
             stream.bytes_sent = size
-            length = length_field(size)
+            length = LENGTH_FIELDS[size] if size < KEPT_LENGTHS else length_field(size)
             return b"".join((_OK, block, length, self._context.server_date_end, body)), False
         cut = False
         if stream.method == "HEAD" or status == 204 or status == 304:
@@ -670,7 +672,7 @@ class HTTP1Connection(asyncio.Protocol):
         if self.phase != BUSY or self.stream is not stream:
             return
         self.stream = None
-        if stream.is_watched:
+        if stream.gone_waiters is not None and stream.is_watched:
             # Its application still waits for the client to leave.
             self._watched = [one for one in self._watched if one.is_watched]
             self._watched.append(stream)

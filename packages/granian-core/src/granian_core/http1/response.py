@@ -42,7 +42,9 @@ _MAX_LINE_LENGTH: Final = 160
 
 _VALUE: Final = re.compile(rb"[^\r\n\0]*")
 
-_LENGTHS: Final = [b"content-length: %d\r\n" % size for size in range(4096)]
+KEPT_LENGTHS: Final = 4096
+LENGTH_FIELDS: Final = [b"content-length: %d\r\n" % size for size in range(KEPT_LENGTHS)]
+"""The Content-Length fields of small bodies, by their size."""
 
 _FRAMING_FIELDS: Final = frozenset(
     (
@@ -134,7 +136,7 @@ def _encode_field(field: tuple[bytes, bytes], declared: int, flags: int) -> tupl
 
 def length_field(size: int) -> bytes:
     """Return the Content-Length field for *size* bytes."""
-    return _LENGTHS[size] if size < 4096 else b"content-length: %d\r\n" % size
+    return LENGTH_FIELDS[size] if size < KEPT_LENGTHS else b"content-length: %d\r\n" % size
 
 
 def check_name(name: bytes) -> bytes:
