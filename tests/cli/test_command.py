@@ -204,6 +204,29 @@ def test_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == f"granian {version('granian-cli')}\n"
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion_script(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For bash, click runs bash to learn its version: the test of the whole command has it."""
+    monkeypatch.setenv("_GRANIAN_COMPLETE", f"{shell}_source")
+    assert run([], monkeypatch) == 0
+    assert f"_GRANIAN_COMPLETE={shell}_complete" in capsys.readouterr().out
+
+
+def test_completions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("_GRANIAN_COMPLETE", "zsh_complete")
+    monkeypatch.setenv("COMP_WORDS", "granian --workers")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run([], monkeypatch) == 0
+    words = capsys.readouterr().out.split("\n")
+    assert {f.flag for f in option_specs() if f.flag.startswith("--workers")} <= set(words)
+    monkeypatch.setenv("COMP_WORDS", "granian --interface as")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert run([], monkeypatch) == 0
+    assert {"asgi", "asginl"} <= set(capsys.readouterr().out.split("\n"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

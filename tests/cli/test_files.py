@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from granian_cli.config import ReloadSettings
 from granian_cli.environ import EnvFiles
 from granian_cli.errors import PidFileError
 from granian_cli.memory import MEBIBYTE, MemoryMonitor, resident_bytes
 from granian_cli.pidfile import PidFile
 from granian_cli.supervisor import _read_log_config
+from granian_cli.watch import watch_filter
 from granian_core.errors import ConfigurationError
 
 
@@ -135,6 +137,31 @@ def test_memory_that_can_not_be_read_is_a_warning(caplog: pytest.LogCaptureFixtu
     finally:
         logger.removeHandler(caplog.handler)
     assert "Cannot read the memory of process 100: gone" in caplog.text
+
+
+def test_reload_filter_adds_to_what_is_ignored_anyway(tmp_path: Path) -> None:
+    watchfiles = pytest.importorskip("watchfiles", reason="watchfiles is an extra")
+    settings = ReloadSettings(
+        reload_ignore_dirs=("generated",),
+        reload_ignore_patterns=(r".*\.tmp$",),
+        reload_ignore_paths=(tmp_path / "big",),
+    )
+    watched = watch_filter(settings)
+    changed = watchfiles.Change.modified
+    assert watched(changed, str(tmp_path / "app.py"))
+    assert watched(changed, str(tmp_path / "page.html"))
+    for ignored in ("generated/x.py", "x.tmp", "big/x.py", "__pycache__/x.pyc", ".git/HEAD"):
+        assert not watched(changed, str(tmp_path / ignored)), ignored
+
+
+def test_reload_filter_extends_the_given_class(tmp_path: Path) -> None:
+    watchfiles = pytest.importorskip("watchfiles", reason="watchfiles is an extra")
+    settings = ReloadSettings(reload_ignore_patterns=(r"never\.py",))
+    watched = watch_filter(settings, watchfiles.PythonFilter)
+    changed = watchfiles.Change.added
+    assert watched(changed, str(tmp_path / "app.py"))
+    assert not watched(changed, str(tmp_path / "page.html"))
+    assert not watched(changed, str(tmp_path / "never.py"))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "\xff"])

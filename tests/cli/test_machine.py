@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import Counter
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granian_cli import machine
+from granian_cli.config import Configuration, ProcessSettings
 from granian_cli.machine import (
     AddWorker,
     Announce,
@@ -38,6 +40,7 @@ from granian_cli.machine import (
     next_deadline,
     step,
 )
+from granian_cli.supervisor import Supervisor
 
 
 class Run:
@@ -286,6 +289,53 @@ def test_lifetimes_that_end_together_still_take_turns() -> None:
     run.send(Ready(3, 60.0))
     assert run.send(Exited(1, 0)) == []
     assert run.send(Tick(), after=5) == [Spawn(4, 2, Cause.LIFETIME)]
+
+
+@pytest.mark.parametrize("jitter", [None, 30, 600])
+def test_lifetimes_with_jitter_do_not_end_together(jitter: int | None) -> None:
+    """A day of four workers on a clock of paper: never two replacements at a time."""
+    settings = ProcessSettings(workers=4, workers_lifetime=600, workers_lifetime_jitter=jitter)
+    supervisor = Supervisor(Configuration(target="x:app", processes=settings))
+    supervisor._random.seed(1)
+    run = Run(workers=4, respawn_interval=3.5)
+    waiting = [1, 2, 3, 4]
+    retired_at: list[float] = []
+    lifetimes: list[float] = []
+    while run.now < 86_400:
+        for worker in waiting:
+            lifetime = supervisor._draw_lifetime()
+            assert lifetime is not None
+            lifetimes.append(lifetime)
+            run.send(Ready(worker, lifetime))
+        for worker in run.state.workers:
+            if worker.phase is WorkerPhase.DRAINING:
+                run.send(Exited(worker.id, 0))
+        deadline = next_deadline(run.state)
+        assert deadline is not None
+        run.now = max(run.now, deadline)
+        spawned = [action for action in run.send(Tick()) if isinstance(action, Spawn)]
+        assert len(spawned) <= 1
+        assert run.state.ready() == 4
+        waiting = [action.worker for action in spawned]
+        retired_at += [run.now for _ in spawned]
+    most = 600 / 10 if jitter is None else jitter
+    assert min(lifetimes) >= 600
+    assert max(lifetimes) <= 600 + most
+    assert len(set(lifetimes)) == len(lifetimes) > 300
+    assert min(b - a for a, b in itertools.pairwise(retired_at)) >= 3.5
+
+
+def test_numbers_of_requests_differ_between_workers() -> None:
+    def draw(**settings: int) -> list[int | None]:
+        processes = ProcessSettings(workers=4, **settings)
+        supervisor = Supervisor(Configuration(target="x:app", processes=processes))
+        return [supervisor._draw_max_requests() for _ in range(200)]
+
+    numbers = [number or 0 for number in draw(workers_max_requests=1000)]
+    assert 1000 <= min(numbers) <= max(numbers) <= 1100
+    assert len(set(numbers)) > 50
+    assert set(draw(workers_max_requests=1000, workers_max_requests_jitter=0)) == {1000}
+    assert set(draw()) == {None}
 
 
 def test_blocked_worker_jumps_the_queue() -> None:

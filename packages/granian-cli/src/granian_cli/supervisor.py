@@ -184,8 +184,17 @@ class Supervisor:
                 logger.info("Workers are not replaced for their age or memory in reload mode")
         elif processes.workers_max_rss is not None:
             self._memory = MemoryMonitor(processes.workers_max_rss, processes.rss_samples)
-        if processes.workers > (os.cpu_count() or 1):
-            logger.warning("More workers (%d) than CPUs", processes.workers)
+        cpus = _usable_cpus()
+        if processes.workers > cpus:
+            logger.warning("More workers (%d) than CPUs (%d)", processes.workers, cpus)
+        # Only a number that was asked for: the default is a ceiling that few applications reach.
+        if factory.blocking and threads is not None and threads > 2 * cpus + 1:
+            logger.warning(
+                "%d blocking threads on %d CPUs: more than %d help only where they mostly wait",
+                threads,
+                cpus,
+                2 * cpus + 1,
+            )
 
     def _hold_pid_file(self, cleanup: contextlib.ExitStack) -> None:
         path = self.configuration.processes.pid_file
@@ -480,6 +489,13 @@ def _url(sock: socket.socket) -> str:
     address = local_address(sock)
     text = format_address(address)
     return text if address[1] is None else f"http://{text}"
+
+
+def _usable_cpus() -> int:
+    """Return the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _run_hooks(hooks: list[Hook]) -> None:
