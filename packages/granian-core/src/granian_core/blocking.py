@@ -10,12 +10,14 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from granian_core.errors import ClientDisconnected
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from granian_core.pool import BlockingPool
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("_granian.serve")
 
 T = TypeVar("T")
+
+LOOP_CHECK = 5.0
+"""Seconds after which a thread that waits for the loop makes sure that there still is one."""
+LOOP_GONE = "the server has stopped"
 
 FILE_BLOCK = 131_072
 """Bytes of a file that are read at once."""
@@ -64,8 +70,8 @@ class BlockingStream:
         data = self._rest
         if data:
             self._rest = b""
-        elif self.stream.body_complete:
-            # Nothing is fed any more, so the loop's side is safe to touch from here.
+        elif self.stream.body_complete and not self.stream.body_held:
+            # Nothing is fed any more and no peer is kept waiting: the loop has no part in it.
             data = self.stream.read_nowait() or b""
         else:
             data = self._read_on_loop()
@@ -80,7 +86,7 @@ class BlockingStream:
             data = self._on_loop(partial(self._read_or_register, waiter))
             if data is not None:
                 return data
-            waiter.wait()
+            waiter.wait(self._loop)
 
     def _read_or_register(self, waiter: _Waiter) -> bytes | None:
         data = self.stream.read_nowait()
@@ -123,7 +129,7 @@ class BlockingStream:
             waiter = _Waiter()
             if self._on_loop(partial(self._writable_or_register, waiter)):
                 return
-            waiter.wait()
+            waiter.wait(self._loop)
 
     def _writable_or_register(self, waiter: _Waiter) -> bool:
         self._check_connected()
@@ -197,8 +203,16 @@ class BlockingStream:
         try:
             self._loop.call_soon_threadsafe(_cross, call, outcome)
         except RuntimeError as exc:
-            raise ClientDisconnected("the server is shutting down") from exc
-        return outcome.result()
+            raise ClientDisconnected(LOOP_GONE) from exc
+        while True:
+            try:
+                return outcome.result(LOOP_CHECK)
+            except FutureTimeoutError:
+                # Raised by the call itself, or by the waiting for a loop that may be gone.
+                if outcome.done():
+                    raise
+                if self._loop.is_closed():
+                    raise ClientDisconnected(LOOP_GONE) from None
 
 
 class _Waiter:
@@ -212,17 +226,21 @@ class _Waiter:
     def wake(self, _: object) -> None:
         self._event.set()
 
-    def wait(self) -> None:
-        # Unbounded on purpose: the sweep's deadlines end every wait for a peer.
-        self._event.wait()
+    def wait(self, loop: asyncio.AbstractEventLoop) -> None:
+        # The sweep's deadlines end every wait for a peer, as long as there is a loop.
+        while not self._event.wait(LOOP_CHECK):
+            if loop.is_closed():
+                raise ClientDisconnected(LOOP_GONE)
 
 
 def _cross(call: Callable[[], T], outcome: Future[T]) -> None:
     """Run *call* on the loop's thread; its outcome goes back to the waiting one."""
     try:
         outcome.set_result(call())
-    except Exception as exc:
+    except BaseException as exc:  # whatever it is: a thread waits for it
         outcome.set_exception(exc)
+        if not isinstance(exc, Exception):
+            raise
 
 
 def run_blocking(

@@ -8,6 +8,7 @@ in which these arrived, and the server stops accepting.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
@@ -147,7 +148,9 @@ class ConnectionContext:
         if self.access_log is not None:
             self.access_log.log(stream, time.time() - stream.started_at)
         if self.attention:
-            self.loop.call_soon_threadsafe(self.relieve)
+            # A thread may outlive the loop: then nobody waits for the permit.
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(self.relieve)
 
     def _press(self) -> None:
         if not self.pressed:

@@ -18,9 +18,11 @@ loop needs no wake-up for that: it notices when the next request arrives
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from granian_core.blocking import BlockingStream
@@ -30,15 +32,15 @@ from granian_core.stream import COMPLETE, PENDING, STARTED, Data, Headers, HTTPS
 if TYPE_CHECKING:
     from granian_core.http1.connection import HTTP1Connection
 
+logger = logging.getLogger("_granian.http1")
+
 
 def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> BlockingStream:
     """Return the quickest thread's view of *stream* that is safe. Called on the loop."""
     if connection.lock is None:
         connection.lock = threading.Lock()
         if connection.scheme == "http":
-            fd = connection.socket_fd()
-            if fd >= 0:
-                connection.dup = socket.socket(fileno=os.dup(fd))
+            connection.dup = _duplicate(connection)
     if (
         connection.dup is None
         or connection.transport.get_write_buffer_size()
@@ -47,6 +49,23 @@ def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> Blo
     ):
         return BlockingStream(stream)
     return DirectStream(connection, stream)
+
+
+def _duplicate(connection: HTTP1Connection) -> socket.socket | None:
+    """Return a socket of the connection's own, or None if it can not have one."""
+    # A transport that is closing may name a descriptor that is somebody else's by now.
+    fd = -1 if connection.transport.is_closing() else connection.socket_fd()
+    if fd < 0:
+        return None
+    try:
+        dup = socket.socket(fileno=os.dup(fd))
+    except OSError as exc:  # no descriptor is free: the loop can send, too
+        logger.debug("%s: threads can not send themselves: %s", connection.client, exc)
+        return None
+    # The descriptor is non-blocking already; the object would wait by itself where an
+    # application has called `socket.setdefaulttimeout`.
+    dup.settimeout(0)
+    return dup
 
 
 class DirectStream(BlockingStream):
@@ -64,6 +83,12 @@ class DirectStream(BlockingStream):
         if self.stream.expects_continue:
             self._direct = False
         return super()._read_on_loop()
+
+    def inform(self, status: int, headers: Headers = ()) -> None:
+        """Send an informational response; see `HTTPStream.inform`."""
+        # The loop writes it, perhaps at the end of its turn; what follows must not overtake.
+        self._direct = False
+        super().inform(status, headers)
 
     def respond(
         self, status: int, headers: Headers = (), body: Data = b"", *, reason: bytes | None = None
@@ -133,7 +158,7 @@ class DirectStream(BlockingStream):
             if rest:
                 connection.handed_off = True
         if rest or connection.needs_loop():
-            self._loop.call_soon_threadsafe(connection.finish_from_thread, stream, rest)
+            self._post(partial(connection.finish_from_thread, stream, rest))
 
     def _try_send(self, data: bytes) -> int:
         """Send what the kernel takes now; the caller holds the lock."""
@@ -149,6 +174,8 @@ class DirectStream(BlockingStream):
             return 0
         except OSError as exc:
             if self.stream.phase == COMPLETE:
+                # Nobody may wait on a kept-alive connection for an answer that is lost.
+                self._post(self._connection.abort)
                 return len(data)
             self.gone = True
             raise ClientDisconnected(str(exc)) from exc
