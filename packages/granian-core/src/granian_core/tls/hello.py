@@ -42,7 +42,7 @@ class _Reader:
         return self.take(self.number(width))
 
 
-def looks_like_http(data: bytes) -> bool:
+def looks_like_http(data: bytes | memoryview) -> bool:
     """Whether the first bytes of a connection are a request line and no TLS record.
 
     A letter is no content type (RFC 8446 section 5.1) and begins every common method.
