@@ -51,16 +51,29 @@ def sample(spec: OptionSpec, directory: Path) -> tuple[str, Any]:
     return "text", "text"
 
 
+PAIR = ["--ssl-certificate", __file__, "--ssl-keyfile", __file__]
+
 COMPANIONS = {
+    "--ssl-keyfile-password": PAIR,
+    "--ssl-ca": PAIR,
+    "--ssl-crl": [*PAIR, "--ssl-ca", __file__],
+    "--ssl-client-verify": [*PAIR, "--ssl-ca", __file__],
     "--uds-permissions": ["--uds", "s.sock"],
     "--workers-lifetime-jitter": ["--workers-lifetime", "60"],
     "--workers-max-requests-jitter": ["--workers-max-requests", "100"],
 }
 """Options that make no sense alone."""
+PAIRED = {"--ssl-certificate": "--ssl-keyfile", "--ssl-keyfile": "--ssl-certificate"}
+"""Options that come as often as another."""
 
 
 def value_of(spec: OptionSpec, arguments: list[str]) -> Any:
-    configuration = parse([*arguments, *COMPANIONS.get(spec.flag, []), "x:app"])
+    companions = COMPANIONS.get(spec.flag, [])
+    if spec.flag in PAIRED:
+        variable = os.environ.get(spec.variable, "").split(os.pathsep)
+        count = arguments.count(spec.flag) or len([text for text in variable if text])
+        companions = [PAIRED[spec.flag], __file__] * count
+    configuration = parse([*arguments, *companions, "x:app"])
     return getattr(getattr(configuration, spec.section), spec.field)
 
 
@@ -176,7 +189,16 @@ def test_help_is_readable_at_80_columns(
     for spec in option_specs():
         assert f"{spec.flag} " in text  # whole, not cut
         assert f"env var: {spec.variable}" in " ".join(text.replace("│", " ").split())
-    for title in ("Application", "Network", "Runtime", "Processes", "HTTP/1", "Limits", "Logging"):
+    for title in (
+        "Application",
+        "Network",
+        "Runtime",
+        "Processes",
+        "HTTP/1",
+        "TLS",
+        "Limits",
+        "Logging",
+    ):
         assert f"─ {title} ─" in text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def test_numbers_are_raised_to_the_least() -> None:
 
 @pytest.mark.parametrize(
     "keywords",
-    [{"metrics_enabled": True}, {"runtime_threads": 2}, {"ssl_cert": "x"}, {"websockets": False}],
+    [{"metrics_enabled": True}, {"runtime_threads": 2}, {"websockets": False}],
     ids=lambda keywords: next(iter(keywords)),
 )
 def test_what_is_not_supported_yet_says_so(keywords: dict[str, Any]) -> None:
@@ -72,6 +73,25 @@ def test_what_is_not_supported_yet_says_so(keywords: dict[str, Any]) -> None:
 
 def test_neutral_values_of_those_are_fine() -> None:
     Granian("x", metrics_enabled=False, runtime_threads=1, runtime_mode="auto", ssl_cert=None)
+
+
+def test_tls_keywords() -> None:
+    """One file or several, text or path, as people give them."""
+    tls = Granian(
+        "x",
+        ssl_cert=Path("a.pem"),
+        ssl_key="a.key",
+        ssl_key_password="secret",
+        ssl_protocol_min="tls1.2",
+        ssl_ca=Path("ca.pem"),
+        ssl_crl=[Path("one.crl"), Path("two.crl")],
+        ssl_client_verify=True,
+    ).configuration.tls
+    assert (tls.certificate, tls.keyfile) == ((Path("a.pem"),), (Path("a.key"),))
+    assert (tls.keyfile_password, tls.protocol_min) == ("secret", "tls1.2")
+    assert (tls.ca, tls.client_verify) == (Path("ca.pem"), True)
+    assert tls.crl == (Path("one.crl"), Path("two.crl"))
+    assert not Granian("x", ssl_cert=None, ssl_key=None).configuration.tls.enabled
 
 
 def test_unknown_keywords_are_errors() -> None:

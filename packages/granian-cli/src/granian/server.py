@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from granian_cli.config import Configuration
@@ -21,6 +23,9 @@ _RENAMED = {
     "address": "host",
     "log_access": "log_access_enabled",
     "log_access_format": "log_access_fmt",
+    "ssl_cert": "ssl_certificate",
+    "ssl_key": "ssl_keyfile",
+    "ssl_key_password": "ssl_keyfile_password",
 }
 """Keywords whose name is not that of the setting."""
 
@@ -30,13 +35,6 @@ _NOT_YET: dict[str, object] = {
     "runtime_mode": "auto",
     "websockets": True,
     "http2_settings": None,
-    "ssl_cert": None,
-    "ssl_key": None,
-    "ssl_key_password": None,
-    "ssl_protocol_min": "tls1.3",
-    "ssl_ca": None,
-    "ssl_crl": None,
-    "ssl_client_verify": False,
     "static_path_route": None,
     "static_path_mount": None,
     "static_path_dir_to_file": None,
@@ -47,6 +45,9 @@ _NOT_YET: dict[str, object] = {
     "metrics_port": 9090,
 }
 """Keywords of Granian that do nothing yet, with the one value that asks for nothing."""
+
+_FILES = ("ssl_certificate", "ssl_keyfile", "ssl_crl")
+"""Settings that take one file as well as several."""
 
 _LEAST = {"workers": 1, "backlog": 128, "backpressure": 1}
 """Numbers that are raised to the least that makes sense, as Granian does."""
@@ -86,6 +87,11 @@ class Granian:
             if str(value) != str(neutral):
                 raise ConfigurationError(name, value, "not supported yet; leave it out")
         parameters = {_RENAMED.get(name, name): _plain(v) for name, v in settings.items()}
+        for name in _FILES:
+            if name in parameters:
+                parameters[name] = _paths(parameters[name])
+        if parameters.get("ssl_ca") is not None:
+            parameters["ssl_ca"] = Path(parameters["ssl_ca"])
         for name, least in _LEAST.items():
             if isinstance(parameters.get(name), int):
                 parameters[name] = max(least, parameters[name])
@@ -147,6 +153,15 @@ class Granian:
 
 
 Server = Granian
+
+
+def _paths(value: Any) -> tuple[Path, ...]:
+    """Return one path, several, or None, as a tuple."""
+    if value is None:
+        return ()
+    if isinstance(value, (str, os.PathLike)):
+        return (Path(value),)
+    return tuple(Path(one) for one in value)
 
 
 def _plain(value: Any) -> Any:

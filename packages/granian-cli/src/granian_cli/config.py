@@ -29,6 +29,7 @@ from granian_core.settings import (
     Limits,
     ServerConfig,
     TaskImpl,
+    TLSSettings,
     check_bounds,
 )
 from granian_core.settings import option as core_option
@@ -411,6 +412,7 @@ class Configuration:
     processes: ProcessSettings = ProcessSettings()
     http1: HTTP1Settings = HTTP1Settings()
     limits: Limits = Limits()
+    tls: TLSSettings = TLSSettings()
     log: LogSettings = LogSettings()
     reload: ReloadSettings = ReloadSettings()
 
@@ -444,6 +446,7 @@ class Configuration:
         return ServerConfig(
             http1=self.http1,
             limits=self.limits,
+            tls=self.tls,
             backlog=self.network.backlog,
             backpressure=self.backpressure,
             access_log_format=access_log_format,
@@ -494,6 +497,7 @@ SECTIONS = (
     Section("Runtime", "runtime", RuntimeSettings),
     Section("Processes", "processes", ProcessSettings),
     Section("HTTP/1", "http1", HTTP1Settings),
+    Section("TLS", "tls", TLSSettings),
     Section("Limits", "limits", Limits),
     Section("Logging", "log", LogSettings),
     Section("Reload", "reload", ReloadSettings),

@@ -43,6 +43,7 @@ from granian_core.sockets import (
     local_address,
     unlink_unix,
 )
+from granian_core.tls import check_files
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
@@ -177,6 +178,8 @@ class Supervisor:
             loops.get(configuration.runtime.loop)  # raises, and says why
         if configuration.log.log_access_enabled:
             compile_access_log(configuration.log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT)
+        if configuration.tls.enabled:
+            check_files(configuration.tls)
         processes = configuration.processes
         if configuration.reload.reload:
             require_watchfiles()
@@ -219,11 +222,17 @@ class Supervisor:
         else:
             self._sockets = bind_tcp(network.host, network.port)
         cleanup.callback(self._close_sockets)
-        addresses = [_url(sock) for sock in self._sockets]
+        addresses = [self._url(sock) for sock in self._sockets]
         for address in addresses:
             logger.info("Listening at: %s", address)
         self._title = process_title(self.configuration, ",".join(addresses))
         set_process_title(self._title)
+
+    def _url(self, sock: socket.socket) -> str:
+        address = local_address(sock)
+        text = format_address(address)
+        scheme = "https" if self.configuration.tls.enabled else "http"
+        return text if address[1] is None else f"{scheme}://{text}"
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
@@ -239,7 +248,7 @@ class Supervisor:
             self._next_sample = now + processes.rss_sample_interval
         if processes.workers_watchdog_timeout is not None:
             self._next_check = now + processes.workers_watchdog_timeout / CHECKS_PER_TIMEOUT
-        self._addresses = ", ".join(_url(sock) for sock in self._sockets)
+        self._addresses = ", ".join(self._url(sock) for sock in self._sockets)
         self._apply(machine.Start())
         while self._state.phase is not machine.Phase.STOPPED:
             self._wait(signals)
@@ -483,12 +492,6 @@ def _read_log_config(path: os.PathLike[str]) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise ConfigurationError("--log-config", path, "can not be parsed: it is no JSON object")
     return config
-
-
-def _url(sock: socket.socket) -> str:
-    address = local_address(sock)
-    text = format_address(address)
-    return text if address[1] is None else f"http://{text}"
 
 
 def _usable_cpus() -> int:
