@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from granian_asgi import Receive, Scope, Send, asgi
-from granian_core import InterfaceOptions, ServerConfig
+from granian_asgi.interface import ASGIInterface
+from granian_core import HTTPStream, InterfaceOptions, ServerConfig, TLSInfo
+from granian_core.testing import MemoryServer
 from tests.asgi.support import respond, serve
 
 
@@ -208,3 +210,31 @@ def test_the_access_log_shows_what_a_proxy_wrapper_wrote(
         asyncio.run(main())
 
     assert [r.getMessage() for r in caplog.records if r.name == "granian.access"] == [line]
+
+
+def test_the_tls_extension_stands_in_the_scope_of_a_tls_request() -> None:
+    """Nothing in it is shared with another request."""
+    app = Recorder()
+    info = TLSInfo(0x0304, 0x1301, "ours", ("leaf", "issuer"), "CN=client")
+    expected = {
+        "server_cert": "ours",
+        "client_cert_chain": ["leaf", "issuer"],
+        "client_cert_name": "CN=client",
+        "client_cert_error": None,
+        "tls_version": 0x0304,
+        "cipher_suite": 0x1301,
+    }
+
+    class Secured(ASGIInterface):
+        def handle_http(self, stream: HTTPStream) -> Any:
+            stream.tls = info
+            return super().handle_http(stream)
+
+    async def main() -> None:
+        async with MemoryServer(Secured(app, InterfaceOptions(), lifespan=False)) as server:
+            for _ in range(2):
+                await server.connect().request("GET", "/")
+                assert app.scopes[-1]["extensions"]["tls"] == expected
+                app.scopes[-1]["extensions"]["tls"]["client_cert_chain"].clear()
+
+    asyncio.run(main())

@@ -13,7 +13,7 @@ from granian_core import BaseInterface, ConfigurationError, InterfaceOptions
 
 if TYPE_CHECKING:
     from granian_asgi.types import ASGIApplication, Scope
-    from granian_core import Fields, HTTPStream
+    from granian_core import Fields, HTTPStream, TLSInfo
 
 
 class ASGIInterface(BaseInterface):
@@ -66,6 +66,8 @@ class ASGIInterface(BaseInterface):
             "root_path": self._root_path,
             "state": self._state.copy(),
         }
+        if stream.tls is not None:
+            scope["extensions"]["tls"] = tls_extension(stream.tls)
         exchange = HTTPExchange(stream)
         awaitable = self._app(scope, exchange.receive, exchange.send)
         if self._access_log:
@@ -92,6 +94,18 @@ def note_for_log(stream: HTTPStream, scope: Scope) -> None:
         stream.log_client = (client[0], None)
     if isinstance(scheme, str):
         stream.log_scheme = scheme
+
+
+def tls_extension(tls: TLSInfo) -> dict[str, Any]:
+    """Return the ASGI TLS extension; nothing in it is shared with another request."""
+    return {
+        "server_cert": tls.server_cert,
+        "client_cert_chain": list(tls.client_cert_chain),
+        "client_cert_name": tls.client_cert_name,
+        "client_cert_error": tls.client_cert_error,
+        "tls_version": tls.version,
+        "cipher_suite": tls.cipher_suite,
+    }
 
 
 def with_host(headers: Fields, authority: bytes | None) -> Fields:

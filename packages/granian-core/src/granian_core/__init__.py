@@ -34,8 +34,9 @@ from granian_core.interface import (
 from granian_core.loops import loops
 from granian_core.pool import BlockingPool
 from granian_core.server import Server, ServerState
-from granian_core.settings import HTTP1Settings, Limits, ServerConfig
+from granian_core.settings import HTTP1Settings, Limits, ServerConfig, TLSSettings
 from granian_core.stream import Address, Data, Fields, Headers, HTTPStream
+from granian_core.tls import TLSInfo
 
 __version__ = "0.1.0"
 
@@ -70,6 +71,8 @@ __all__ = [
     "ServerState",
     "Settled",
     "StartupError",
+    "TLSInfo",
+    "TLSSettings",
     "completed",
     "interface_names",
     "load_interface",
