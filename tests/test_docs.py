@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from granian_cli.command import build_command
+from scripts.write_options import PAGE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
@@ -31,6 +32,8 @@ def known_options() -> set[str]:
 def test_options_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
 
+    if page == PAGE:  # the table has those that do not exist yet
+        text = "".join(line for line in text.splitlines(True) if "| planned |" not in line)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]", text))
 
     assert named - known_options() - OTHER_COMMANDS <= {"--help", "--version"}

@@ -24,7 +24,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.load import Load, Result
-from tests.e2e.serving import IO_TIMEOUT, ServerProcess, launch, serving
+from tests.e2e.serving import IO_TIMEOUT, ROOT, ServerProcess, launch, serving
 
 APP = "tests.e2e.apps.lifecycle:app"
 HOST = "127.0.0.1"
@@ -75,6 +75,7 @@ frontend front
     default_backend granian
 backend granian
     balance roundrobin
+    http-request disable-l7-retry unless METH_GET
 {servers}
 """
 
@@ -224,6 +225,20 @@ def assert_unnoticed(result: Result, report: str) -> None:
     assert result.retried <= result.answered / 1000, (result.retried, result.answered)
     assert "requests in" in report
     assert "Non-2xx" not in report
+
+
+def test_the_page_recommends_what_is_tested(proxy: Proxy, tmp_path: Path) -> None:
+    proxy.arguments(tmp_path, 1, [2, 3])
+    (path,) = tmp_path.iterdir()
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    words = ("max_fails", "keepalive", "proxy_http", "proxy_set", "timeout", "retr", "option", "http")
+    recommended = [
+        line.strip()
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if line.strip().startswith(words) and not line.endswith("{")
+    ]
+    assert len(recommended) >= 4
+    assert [line for line in recommended if line not in page] == []
 
 
 def test_twenty_reloads(proxy: Proxy, tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 ``/`` answers at once, ``/slow?SECONDS`` after a while, ``/block?SECONDS`` blocks the loop,
 ``/modules?NAME`` says whether a module is imported, ``/env?NAME`` shows a variable,
-``/leak?MIB`` keeps memory, ``/exit?CODE`` ends the process, ``/events`` streams for ever,
-``/poll`` waits for the client to leave. Every answer carries the worker's pid.
+``/leak?MIB`` keeps memory, ``/large?MIB`` answers so much, ``/engine`` names the parser,
+``/exit?CODE`` ends the process, ``/events`` streams for ever, ``/poll`` waits for the client to
+leave. Every answer carries the worker's pid.
 
 While the file ``LIFECYCLE_BROKEN`` exists, a worker that boots fails in the way that the
 file names: ``import``, ``lifespan``, ``exit`` or ``hang``.
@@ -12,12 +13,15 @@ file names: ``import``, ``lifespan``, ``exit`` or ``hang``.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+
+from granian_core.http1.engine import BaseEngine
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -108,6 +112,16 @@ async def leak(argument: str, receive: Receive, send: Send) -> str:
     return "leaked"
 
 
+async def large(argument: str, receive: Receive, send: Send) -> str:
+    say(f"large begins in {os.getpid()}")
+    return "a" * (int(argument) << 20)
+
+
+async def engine(argument: str, receive: Receive, send: Send) -> str:
+    (found,) = {type(one).__name__ for one in gc.get_objects() if isinstance(one, BaseEngine)}
+    return found
+
+
 async def leave(argument: str, receive: Receive, send: Send) -> str:
     os._exit(int(argument))
 
@@ -137,6 +151,8 @@ handlers: dict[str, Callable[[str, Receive, Send], Awaitable[str | None]]] = {
     "modules": modules,
     "env": env,
     "leak": leak,
+    "large": large,
+    "engine": engine,
     "exit": leave,
     "events": events,
     "poll": poll,
