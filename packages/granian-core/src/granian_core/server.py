@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from granian_core.access import compile_access_log
 from granian_core.context import Connection, ConnectionContext
-from granian_core.http1.connection import HTTP1Connection
-from granian_core.http1.fast import FastEngine
-from granian_core.http1.reference import ReferenceEngine
 from granian_core.listener import Listeners
+from granian_core.negotiation import ConnectionChooser, alpn_protocols
 from granian_core.settings import ServerConfig
 from granian_core.tls import TLSEndpoint, TLSTransport
 
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     import socket
     from types import TracebackType
 
-    from granian_core.http1.contract import HTTP1Engine
     from granian_core.interface import Interface
     from granian_core.stream import Address
     from granian_core.tls import TLSInfo
@@ -97,10 +94,11 @@ class Server:
         self._period = sweep_period(self.config)
         self._drained: asyncio.Event | None = None
         self._idle_candidates: list[Connection] = []
+        self._chooser = ConnectionChooser(self.config)
         self._tls: TLSEndpoint | None = None
         if self.config.tls.enabled:
             self._tls = TLSEndpoint(
-                self.config.tls, alpn_protocols(self.config), self._secure_protocol
+                self.config.tls, alpn_protocols(self.config.http), self._secure_protocol
             )
 
     # -- life -------------------------------------------------------------------
@@ -166,11 +164,11 @@ class Server:
         self._make_room()
         if self._tls is not None:
             return TLSTransport(self.context, self._tls)
-        return HTTP1Connection(self.context, engine_class(self.config.http1.engine))
+        return self._chooser.make(self.context)
 
     def _secure_protocol(self, alpn: str | None, info: TLSInfo) -> asyncio.Protocol:
         """Return the protocol of a TLS session; *alpn* is one of `alpn_protocols`, or None."""
-        return HTTP1Connection(self.context, engine_class(self.config.http1.engine), "https", info)
+        return self._chooser.make(self.context, "https", info, alpn)
 
     def reload_tls(self) -> None:
         """Read the certificate files again, for connections that begin from now on.
@@ -392,25 +390,18 @@ def _readable(fds: list[int]) -> set[int]:
 
 def sweep_period(config: ServerConfig) -> float:
     """Return the seconds between sweeps: a quarter of the shortest deadline, within bounds."""
+    ping_interval = config.http2.keep_alive_interval
     shortest = min(
         config.http1.header_read_timeout / 1000,
         config.http1.keep_alive_timeout,
+        config.http2.idle_timeout,
+        inf if ping_interval is None else ping_interval / 1000,
         config.limits.body_idle_timeout,
         config.limits.write_timeout,
         config.limits.linger_timeout,
         config.tls.handshake_timeout,
     )
     return min(1.0, max(0.05, shortest / 4))
-
-
-def alpn_protocols(config: ServerConfig) -> list[str]:
-    """Return the protocols to offer to TLS clients, the preferred one first (RFC 7301)."""
-    return ["http/1.1"]
-
-
-def engine_class(choice: str) -> type[HTTP1Engine]:
-    """Return the HTTP/1.1 engine that a setting names."""
-    return ReferenceEngine if choice == "reference" else FastEngine
 
 
 def task_spawner(loop: asyncio.AbstractEventLoop, task_impl: str) -> Spawn:

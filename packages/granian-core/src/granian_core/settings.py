@@ -168,6 +168,126 @@ class HTTP1Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class HTTP2Settings:
+    """HTTP/2 settings; the first nine are Granian's."""
+
+    adaptive_window: bool = option(
+        False,
+        help="Let flow-control windows grow with what the path holds; overrides their sizes.",
+        flag="--http2-adaptive-window",
+        kw_only=False,
+    )
+    initial_connection_window_size: int = option(
+        1_048_576,
+        help="Flow-control window of a connection; HTTP/2 has none below 65535.",
+        flag="--http2-initial-connection-window-size",
+        unit="bytes",
+        minimum=1024,
+        maximum=2_147_483_647,
+        kw_only=False,
+    )
+    initial_stream_window_size: int = option(
+        1_048_576,
+        help="Flow-control window of each stream: most of a body that is taken unread.",
+        flag="--http2-initial-stream-window-size",
+        unit="bytes",
+        minimum=1024,
+        maximum=2_147_483_647,
+        kw_only=False,
+    )
+    keep_alive_interval: int | None = option(
+        None,
+        help="Time between PING frames that check whether the client is there. Off by default.",
+        flag="--http2-keep-alive-interval",
+        unit="milliseconds",
+        minimum=1,
+        maximum=60_000,
+        kw_only=False,
+    )
+    keep_alive_timeout: int = option(
+        20,
+        help="Time for the answer to such a PING, after which the connection is closed.",
+        flag="--http2-keep-alive-timeout",
+        unit="seconds",
+        minimum=1,
+        kw_only=False,
+    )
+    max_concurrent_streams: int = option(
+        200,
+        help="Most open streams per connection; further ones are refused.",
+        flag="--http2-max-concurrent-streams",
+        minimum=10,
+        maximum=2_147_483_647,
+        kw_only=False,
+    )
+    max_frame_size: int = option(
+        16_384,
+        help="Largest frame to accept; raised to 16384, the least that HTTP/2 allows.",
+        flag="--http2-max-frame-size",
+        unit="bytes",
+        minimum=1024,
+        maximum=16_777_215,
+        kw_only=False,
+    )
+    max_headers_size: int = option(
+        16_777_216,
+        help="Largest request head as HTTP/2 counts it; a larger one is answered with 431.",
+        flag="--http2-max-headers-size",
+        unit="bytes",
+        minimum=1,
+        maximum=2_147_483_647,
+        kw_only=False,
+    )
+    max_send_buffer_size: int = option(
+        409_600,
+        help="Response bytes that a stream queues before its application has to wait.",
+        flag="--http2-max-send-buffer-size",
+        unit="bytes",
+        minimum=1024,
+        kw_only=False,
+    )
+    idle_timeout: float = option(
+        75.0,
+        help="Time without an open stream, after which a connection is closed.",
+        flag="--http2-idle-timeout",
+        unit="seconds",
+        minimum=0.05,
+    )
+    max_fields: int = option(
+        100,
+        help="Most header fields in a request, cookies apart; more are answered with 431.",
+        flag="--http2-max-fields",
+        minimum=1,
+    )
+    engine: EngineChoice = option(
+        "auto",
+        help="HTTP/2 engine: 'reference' is h2, and the only one there is so far.",
+        flag="--http2-engine",
+        choices=("auto", "reference"),
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+    @property
+    def stream_window(self) -> int:
+        """The window that a stream begins with, in bytes."""
+        return 65_535 if self.adaptive_window else self.initial_stream_window_size
+
+    @property
+    def connection_window(self) -> int:
+        """The window that a connection begins with, in bytes."""
+        if self.adaptive_window:
+            return 65_535
+        return max(65_535, self.initial_connection_window_size)
+
+    @property
+    def frame_size(self) -> int:
+        """The effective largest frame (RFC 9113 6.5.2), in bytes."""
+        return max(16_384, self.max_frame_size)
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds on what one peer may cost, whatever the HTTP version."""
 
@@ -327,8 +447,15 @@ class ServerConfig:
     """What one `Server` needs to know besides its interface and sockets."""
 
     http1: HTTP1Settings = HTTP1Settings()
+    http2: HTTP2Settings = HTTP2Settings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
+    http: HTTPMode = option(
+        "auto",
+        help="HTTP version to serve; 'auto' lets the client's first bytes, or ALPN, decide.",
+        flag="--http",
+        choices=("auto", "1", "2"),
+    )
     backlog: int = option(
         1024, help="Length of each listening socket's queue.", flag="--backlog", minimum=128
     )

@@ -1,0 +1,306 @@
+"""One exchange of an HTTP/2 connection: what its `HTTPStream` calls, and its send queue.
+
+The connection owns every exchange and decides when one may send. An exchange holds bytes
+that the application has written and the windows did not let out yet; how many of them it
+takes before `write_blocked` says stop is bounded for the stream and for the connection.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+from granian_core.blocking import BlockingStream
+from granian_core.errors import LocalProtocolError
+from granian_core.http1.response import is_event_stream
+from granian_core.http2.contract import INTERNAL_ERROR
+from granian_core.http2.response import SERVER, check_fields, status_field, trailer_fields
+from granian_core.stream import PENDING, Fields, Headers, HTTPStream
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from granian_core.http2.connection import HTTP2Connection
+
+logger = logging.getLogger("_granian.http2")
+
+STREAM_FLOOR: Final = 65_536
+"""Bytes that every stream may queue, however much the others have."""
+CONNECTION_HIGH_WATER: Final = 4 * 1024 * 1024
+"""Bytes queued on all streams of a connection, above which only the floor is left."""
+FRAME_CAP: Final = 65_536
+"""Most content of one DATA frame, even where the peer takes more: frames take turns."""
+
+CONTINUE: Final[Fields] = [(b":status", b"100")]
+
+
+class Exchange:
+    """See the module. Implements `Carrier` for one stream.
+
+    Attributes:
+        stream: What the interface sees.
+        stream_id: Its identifier on the wire.
+        urgency: RFC 9218, 0 to 7.
+        size: Octets of the request's field section.
+        remote_open: The request is incomplete.
+        local_open: The response is incomplete on the wire.
+        closed: The stream is closed in both directions.
+        started: It was handed to the interface.
+        running: Its application is not done.
+        queued: Bytes that wait for a window.
+        ended: Nothing will be queued any more.
+        sent: Bytes of content sent.
+        held: The application does not read; nothing is credited to the peer.
+        uncredited: Bytes received that were not given back to the stream's window.
+        held_bytes: Those that arrived while held.
+    """
+
+    __slots__ = (
+        "answered_at",
+        "body_at",
+        "body_bytes",
+        "body_wait",
+        "closed",
+        "connection",
+        "ended",
+        "expects_continue",
+        "held",
+        "held_bytes",
+        "local_open",
+        "loop",
+        "marked",
+        "queue",
+        "queued",
+        "remote_open",
+        "running",
+        "sent",
+        "size",
+        "stalled_at",
+        "started",
+        "stream",
+        "stream_id",
+        "trailers",
+        "uncredited",
+        "urgency",
+        "waiters",
+    )
+
+    stream: HTTPStream
+
+    def __init__(
+        self, connection: HTTP2Connection, stream_id: int, size: int, urgency: int
+    ) -> None:
+        self.connection = connection
+        self.loop = connection.loop
+        self.stream_id = stream_id
+        self.size = size
+        self.urgency = urgency
+        self.remote_open = True
+        self.local_open = True
+        self.closed = False
+        self.started = False
+        self.running = False
+        self.expects_continue = False
+        self.queue: deque[bytes | memoryview] = deque()
+        self.queued = 0
+        self.ended = False
+        self.trailers: Fields | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+        self.sent = 0
+        self.marked = 0
+        self.stalled_at = inf
+        self.held = False
+        self.uncredited = 0
+        self.held_bytes = 0
+        self.body_at = inf
+        self.body_bytes = 0
+        self.body_wait = -1.0
+        self.answered_at = inf
+
+    # -- Carrier ------------------------------------------------------------------
+
+    def send_response(
+        self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
+    ) -> None:
+        """Send a whole response."""
+        fields, declared = self._head(status, headers, reason)
+        size = len(body)
+        fits = True
+        if stream.method == "HEAD" or status == 204 or status == 304:
+            if status == 204:
+                declared = -1
+            elif declared < 0 and size and status != 304:
+                declared = size
+            body = b""
+        elif declared < 0:
+            declared = size
+        elif declared != size:
+            fits = False
+            body = body[:declared]
+        if declared >= 0:
+            fields.append((b"content-length", b"%d" % declared))
+        stream.bytes_sent = len(body)
+        if fits or size > declared:
+            self.connection.send_head(self, fields, end_stream=not body)
+            if body:
+                self._enqueue(body)
+            self._finish(status)
+            if not fits:
+                raise LocalProtocolError("the response body is longer than its Content-Length")
+        else:
+            logger.error("Application sent a body shorter than its Content-Length")
+            self.connection.send_head(self, fields, end_stream=False)
+            stream.mark_complete(status)
+            self.connection.reset(self, INTERNAL_ERROR)
+
+    def _finish(self, status: int) -> None:
+        """Nothing follows what is queued."""
+        self.ended = True
+        self.stream.mark_complete(status)
+        self.connection.response_done(self)
+
+    def _head(self, status: int, headers: Headers, reason: bytes | None) -> tuple[Fields, int]:
+        """Return the fields of a final response head, without its length."""
+        fields = [status_field(status, reason)]
+        if status < 200:
+            raise LocalProtocolError(f"{status} is not a final response status")
+        declared, has_date, has_server = check_fields(headers, fields)
+        if not has_server:
+            fields.append(SERVER)
+        if not has_date:
+            fields.append((b"date", self.connection.date))
+        return fields, declared
+
+    def send_head(
+        self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
+    ) -> int:
+        """Send a response head."""
+        fields, declared = self._head(status, headers, reason)
+        if status == 204:
+            declared = -1
+        if declared >= 0:
+            fields.append((b"content-length", b"%d" % declared))
+        stream.event_stream = is_event_stream(fields)
+        self.connection.send_head(self, fields, end_stream=False)
+        return declared
+
+    def send_data(self, stream: HTTPStream, data: bytes) -> None:
+        """Queue a piece of content."""
+        self._enqueue(data)
+
+    def _enqueue(self, data: bytes) -> None:
+        # Large pieces are cut into frames without copying what is left of them.
+        self.queue.append(memoryview(data) if len(data) > FRAME_CAP // 4 else data)
+        self.queued += len(data)
+        self.connection.data_queued(self, len(data))
+
+    def send_end(self, stream: HTTPStream, trailers: Headers | None) -> None:
+        """End the response."""
+        if trailers:
+            self.trailers = trailer_fields(trailers) or None
+        self._finish(stream.status)
+
+    def send_informational(self, stream: HTTPStream, status: int, headers: Headers) -> None:
+        """Send a 1xx head."""
+        fields = [status_field(status, None)]
+        check_fields(headers, fields)
+        self.connection.engine.send_headers(self.stream_id, fields, False)
+
+    def want_body(self, stream: HTTPStream) -> None:
+        """Send 100 Continue if it is due, and give the peer credit again."""
+        if self.closed:
+            return
+        if self.expects_continue:
+            self.expects_continue = False
+            self.body_at = self.connection.now()
+            if not stream.response_started:
+                self.connection.engine.send_headers(self.stream_id, CONTINUE, False)
+        if self.held:
+            self.connection.release_body(self)
+
+    def hold_body(self, stream: HTTPStream) -> None:
+        """Give the peer no credit until the application has read."""
+        self.held = True
+
+    def abort_stream(self, stream: HTTPStream) -> None:
+        """End the exchange so that it can not pass for complete."""
+        self.connection.reset(self, INTERNAL_ERROR)
+
+    def application_done(self, stream: HTTPStream) -> None:
+        """The application has returned. Safe from any thread."""
+        self.connection.application_done(self)
+
+    def write_blocked(self) -> bool:
+        """Whether the application should stop writing."""
+        return not self.closed and self._is_full(self.connection.max_send_buffer)
+
+    def _is_full(self, limit: int) -> bool:
+        return self.queued >= limit or (
+            self.queued >= STREAM_FLOOR and self.connection.queued >= CONNECTION_HIGH_WATER
+        )
+
+    def wait_writable(self, stream: HTTPStream) -> asyncio.Future[None]:
+        """Return a future that ends when writing may go on, or the peer is gone."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        if self.write_blocked():
+            self.waiters.append(waiter)
+            self.connection.blocked.add(self)
+        else:
+            waiter.set_result(None)
+        return waiter
+
+    def make_blocking(self, stream: HTTPStream) -> BlockingStream:
+        """Return the thread's view of *stream*."""
+        return BlockingStream(stream)
+
+    # -- called by the connection ---------------------------------------------------
+
+    @property
+    def has_output(self) -> bool:
+        """Whether anything is left to send."""
+        return self.local_open and (self.queued > 0 or self.ended)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the response has not begun."""
+        return self.stream.phase == PENDING
+
+    def take(self, limit: int) -> bytes:
+        """Return at most *limit* bytes from the queue, which is not empty."""
+        queue = self.queue
+        first = queue[0]
+        if len(first) > limit:
+            queue[0] = first[limit:]
+            data = bytes(first[:limit])
+        else:
+            queue.popleft()
+            if queue and len(first) + len(queue[0]) <= limit:
+                parts = [first]
+                size = len(first)
+                while queue and size + len(queue[0]) <= limit:
+                    size += len(queue[0])
+                    parts.append(queue.popleft())
+                data = b"".join(parts)
+            else:
+                data = bytes(first)
+        self.queued -= len(data)
+        self.sent += len(data)
+        return data
+
+    def wake_if_free(self, limit: int) -> bool:
+        """Wake who waits to write, if there is room again; say whether there was."""
+        if not self.closed and self._is_full(limit):
+            return False
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        return True
+
+    def drop_queue(self) -> int:
+        """Forget what is queued; return how many bytes that was."""
+        dropped, self.queued = self.queued, 0
+        self.queue.clear()
+        return dropped

@@ -1,0 +1,138 @@
+"""HTTP/2 responses as field lists, checked before anything is compressed.
+
+The same rules as for HTTP/1.1 (`granian_core.http1.response`): names are tokens, values
+hold no CR, LF or NUL, the framing is ours. Here names are lower-case on the wire, and
+surrounding whitespace of a value would make the response malformed (RFC 9113 8.2.1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from granian_core.errors import LocalProtocolError
+from granian_core.http1.response import check_name
+
+if TYPE_CHECKING:
+    from granian_core.stream import Fields, Headers
+
+_VALUE: Final = re.compile(rb"[^\r\n\0]*")
+_OWN: Final = frozenset(
+    (
+        b"connection",
+        b"content-length",
+        b"keep-alive",
+        b"proxy-connection",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""Fields that are the server's to send, or that HTTP/2 does not have (RFC 9113 8.2.2)."""
+_NOT_IN_TRAILERS: Final = _OWN | {b"date", b"server"}
+
+SERVER: Final = (b"server", b"granian")
+
+_STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
+
+# Fields that applications have sent before, and what they are on the wire.
+_KNOWN: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
+_MAX_KNOWN: Final = 1024
+_MAX_LENGTH: Final = 160
+
+
+def status_field(status: int, reason: bytes | None) -> tuple[bytes, bytes]:
+    """Return ``:status``.
+
+    Raises:
+        LocalProtocolError: The status is out of range, or the phrase, which HTTP/2 does
+            not send, would be refused on HTTP/1.1.
+    """
+    if reason is not None and _VALUE.fullmatch(reason) is None:
+        raise LocalProtocolError("invalid reason phrase")
+    field = _STATUS.get(status)
+    if field is not None:
+        return field
+    if type(status) is not int or not 600 <= status <= 999:
+        raise LocalProtocolError(f"{status!r} is not a response status")
+    return (b":status", b"%d" % status)
+
+
+def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
+    """Check an application's fields and append them to *fields*.
+
+    Returns:
+        The declared Content-Length or -1, and whether Date and Server are among them.
+
+    Raises:
+        LocalProtocolError: A name or value is not allowed on the wire.
+    """
+    declared = -1
+    has_date = has_server = False
+    known = _KNOWN.get
+    try:
+        for field in headers:
+            try:
+                line = known(field)
+            except TypeError:  # a pair that is a list, or a value that is a bytearray
+                line = None
+            if line is None:
+                name, value = field
+                line = _check_field(name, value)
+                name = line[0]
+                if name in _OWN:
+                    if name == b"content-length":
+                        declared = _take_length(line[1], declared)
+                    continue
+                has_date = has_date or name == b"date"
+                has_server = has_server or name == b"server"
+            fields.append(line)
+    except (TypeError, ValueError) as exc:
+        raise LocalProtocolError("response fields must be pairs of bytes") from exc
+    return declared, has_date, has_server
+
+
+def _check_field(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    lower = check_name(name)
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError(f"the value of {lower.decode()} is not bytes")
+    kept = bytes(value)
+    if _VALUE.fullmatch(kept) is None:
+        raise LocalProtocolError(f"CR, LF or NUL in the value of {lower.decode()}")
+    line = (lower, kept.strip(b" \t"))
+    if (
+        lower not in _NOT_IN_TRAILERS
+        and lower != b"set-cookie"
+        and len(lower) + len(kept) <= _MAX_LENGTH
+        and type(value) is bytes
+    ):
+        if len(_KNOWN) >= _MAX_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[name, value] = line
+    return line
+
+
+def _take_length(value: bytes, declared: int) -> int:
+    if not value.isdigit() or len(value) > 19:
+        raise LocalProtocolError(f"invalid Content-Length {value!r}")
+    length = int(value)
+    if declared not in (-1, length):
+        raise LocalProtocolError("conflicting Content-Length fields")
+    return length
+
+
+def trailer_fields(trailers: Headers) -> Fields:
+    """Return a trailer section.
+
+    Raises:
+        LocalProtocolError: A field is invalid, or must not stand in trailers.
+    """
+    fields: Fields = []
+    try:
+        for name, value in trailers:
+            line = _check_field(name, value)
+            if line[0] in _NOT_IN_TRAILERS:
+                raise LocalProtocolError(f"{name!r} must not stand in a trailer section")
+            fields.append(line)
+    except (TypeError, ValueError) as exc:
+        raise LocalProtocolError("trailer fields must be pairs of bytes") from exc
+    return fields
