@@ -254,7 +254,7 @@ def test_completions(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     [
         (["--loop", "foo", "x"], "Invalid value for '--loop'"),
         (["--interface", "foo", "x"], "Invalid value for '--interface'"),
-        (["--http", "2", "x"], "Invalid value for '--http'"),
+        (["--http", "3", "x"], "Invalid value for '--http'"),
         (["--port", "65536", "x"], "Invalid value for '--port'"),
         (["--nonsense", "x"], "No such option"),
         ([], "Missing argument 'APP'"),

@@ -13,7 +13,7 @@ from granian_cli.supervisor import Supervisor
 from granian_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from granian_core.settings import HTTP1Settings, Limits
+    from granian_core.settings import HTTP1Settings, HTTP2Settings, Limits
 
 __all__ = ["Granian", "Server"]
 
@@ -34,7 +34,6 @@ _NOT_YET: dict[str, object] = {
     "runtime_blocking_threads": None,
     "runtime_mode": "auto",
     "websockets": True,
-    "http2_settings": None,
     "static_path_route": None,
     "static_path_mount": None,
     "static_path_dir_to_file": None,
@@ -60,6 +59,7 @@ class Granian:
         target: The application, ``module:attribute``.
         address: Address or name to bind, or several of them.
         http1_settings: Settings of HTTP/1.
+        http2_settings: Settings of HTTP/2.
         limits: Limits on what one peer may cost.
         log_dictconfig: For `logging.config.dictConfig`, merged over the defaults.
         reload_filter: A watchfiles filter class, instead of its default.
@@ -77,6 +77,7 @@ class Granian:
         port: int = 8000,
         *,
         http1_settings: HTTP1Settings | None = None,
+        http2_settings: HTTP2Settings | None = None,
         limits: Limits | None = None,
         log_dictconfig: Mapping[str, Any] | None = None,
         reload_filter: type[Any] | None = None,
@@ -98,7 +99,7 @@ class Granian:
         parameters["host"] = (address,) if isinstance(address, str) else tuple(address)
         parameters["port"] = port
         self.configuration = Configuration.from_parameters(
-            target, parameters, http1=http1_settings, limits=limits
+            target, parameters, http1=http1_settings, http2=http2_settings, limits=limits
         )
         self.hooks_startup: list[Callable[[], object]] = []
         self.hooks_reload: list[Callable[[], object]] = []

@@ -25,6 +25,7 @@ from granian_core.errors import ConfigurationError
 from granian_core.interface import PUBLISHED_ADAPTERS, interface_names
 from granian_core.settings import (
     HTTP1Settings,
+    HTTP2Settings,
     HTTPMode,
     Limits,
     ServerConfig,
@@ -161,9 +162,7 @@ class NetworkSettings:
         minimum=0,
         maximum=0o777,
     )
-    http: HTTPMode = option(
-        "auto", help="HTTP version to serve.", flag="--http", choices=("auto", "1")
-    )
+    http: HTTPMode = _core_server_option("http")
     backlog: int = _core_server_option("backlog")
 
     def __post_init__(self) -> None:
@@ -411,6 +410,7 @@ class Configuration:
     runtime: RuntimeSettings = RuntimeSettings()
     processes: ProcessSettings = ProcessSettings()
     http1: HTTP1Settings = HTTP1Settings()
+    http2: HTTP2Settings = HTTP2Settings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
     log: LogSettings = LogSettings()
@@ -445,6 +445,9 @@ class Configuration:
         """Return what `granian_core.Server` needs of this."""
         return ServerConfig(
             http1=self.http1,
+            # The supervisor has said that it is raised; workers need not say it again.
+            http2=dataclasses.replace(self.http2, max_frame_size=self.http2.frame_size),
+            http=self.network.http,
             limits=self.limits,
             tls=self.tls,
             backlog=self.network.backlog,
@@ -497,11 +500,16 @@ SECTIONS = (
     Section("Runtime", "runtime", RuntimeSettings),
     Section("Processes", "processes", ProcessSettings),
     Section("HTTP/1", "http1", HTTP1Settings),
+    Section("HTTP/2", "http2", HTTP2Settings),
     Section("TLS", "tls", TLSSettings),
     Section("Limits", "limits", Limits),
     Section("Logging", "log", LogSettings),
     Section("Reload", "reload", ReloadSettings),
 )
+
+
+_CORE_KINDS: Mapping[str, Kind] = {"http2_keep_alive_timeout": "duration"}
+"""How values of settings of the core are written, where their type does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -569,7 +577,7 @@ def _spec(section: Section, field: dataclasses.Field[Any], hint: Any) -> OptionS
         flag=metadata["flag"],
         help=metadata["help"],
         type=bare,
-        kind=metadata.get("kind", ""),
+        kind=metadata.get("kind", _CORE_KINDS.get(from_flag, "")),
         repeatable=repeatable,
         default=field.default,
         default_text=metadata.get("default_text", ""),

@@ -48,7 +48,10 @@ def connections(server: Server) -> str:
     for connection in context.connections:
         client = getattr(connection, "client", None)
         stream = getattr(connection, "stream", None)
-        if stream is not None:
+        streams = getattr(connection, "streams", None)
+        if streams:
+            doing = f"{len(streams)} streams"
+        elif stream is not None:
             doing = f"{stream.method!r} {stream.path!r}, status {stream.status or '-'}"
         elif isinf(connection.idle_since):
             doing = "reading"

@@ -36,6 +36,7 @@ from granian_core.errors import ConfigurationError, FatalError
 from granian_core.interface import load_interface
 from granian_core.log import configure_logging
 from granian_core.loops import loops
+from granian_core.negotiation import warn_of_frame_size
 from granian_core.sockets import (
     bind_tcp,
     bind_unix,
@@ -190,6 +191,7 @@ class Supervisor:
         cpus = _usable_cpus()
         if processes.workers > cpus:
             logger.warning("More workers (%d) than CPUs (%d)", processes.workers, cpus)
+        warn_of_frame_size(self.configuration.http2)
         # Only a number that was asked for: the default is a ceiling that few applications reach.
         if factory.blocking and threads is not None and threads > 2 * cpus + 1:
             logger.warning(

@@ -34,7 +34,7 @@ from granian_core.interface import (
 from granian_core.loops import loops
 from granian_core.pool import BlockingPool
 from granian_core.server import Server, ServerState
-from granian_core.settings import HTTP1Settings, Limits, ServerConfig, TLSSettings
+from granian_core.settings import HTTP1Settings, HTTP2Settings, Limits, ServerConfig, TLSSettings
 from granian_core.stream import Address, Data, Fields, Headers, HTTPStream
 from granian_core.tls import TLSInfo
 
@@ -57,6 +57,7 @@ __all__ = [
     "Fields",
     "GranianError",
     "HTTP1Settings",
+    "HTTP2Settings",
     "HTTPStream",
     "Headers",
     "Interface",

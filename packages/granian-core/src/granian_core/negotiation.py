@@ -8,6 +8,7 @@ not among them: RFC 9113 3.1 has dropped it, and such a request is served as HTT
 from __future__ import annotations
 
 import asyncio
+import logging
 from math import inf
 from typing import TYPE_CHECKING, cast
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from granian_core.context import ConnectionContext
     from granian_core.http1.contract import HTTP1Engine
     from granian_core.http2.contract import HTTP2Engine
-    from granian_core.settings import HTTPMode, ServerConfig
+    from granian_core.settings import HTTP2Settings, HTTPMode, ServerConfig
     from granian_core.tls import TLSInfo
+
+logger = logging.getLogger("_granian.serve")
 
 
 def http1_engine_class(choice: str) -> type[HTTP1Engine]:
@@ -41,6 +44,16 @@ def alpn_protocols(mode: HTTPMode) -> list[str]:
     if mode == "auto":
         return ["h2", "http/1.1"]
     return ["http/1.1"] if mode == "1" else ["h2"]
+
+
+def warn_of_frame_size(settings: HTTP2Settings) -> None:
+    """Say once that a frame size that HTTP/2 does not allow is raised (RFC 9113 6.5.2)."""
+    if settings.max_frame_size < settings.frame_size:
+        logger.warning(
+            "--http2-max-frame-size %d is below the least that HTTP/2 allows, raised to %d",
+            settings.max_frame_size,
+            settings.frame_size,
+        )
 
 
 class ConnectionChooser:

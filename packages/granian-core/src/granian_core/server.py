@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from granian_core.access import compile_access_log
 from granian_core.context import Connection, ConnectionContext
 from granian_core.listener import Listeners
-from granian_core.negotiation import ConnectionChooser, alpn_protocols
+from granian_core.negotiation import ConnectionChooser, alpn_protocols, warn_of_frame_size
 from granian_core.settings import ServerConfig
 from granian_core.tls import TLSEndpoint, TLSTransport
 
@@ -133,6 +133,7 @@ class Server:
         self.state = ServerState.STARTING
         loop = asyncio.get_running_loop()
         self.setup(loop)
+        warn_of_frame_size(self.config.http2)
         self._drained = asyncio.Event()
         try:
             await self.interface.startup()
