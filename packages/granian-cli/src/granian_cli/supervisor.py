@@ -25,6 +25,7 @@ from granian_cli import machine
 from granian_cli.control import FailedMessage, ReadyMessage, RetireMessage
 from granian_cli.environ import EnvFiles
 from granian_cli.errors import WorkerError
+from granian_cli.gate import UnixGate
 from granian_cli.memory import MemoryMonitor
 from granian_cli.pidfile import PidFile
 from granian_cli.process import WorkerProcess, blocked_signals, start_method
@@ -42,7 +43,6 @@ from granian_core.sockets import (
     bind_unix,
     format_address,
     local_address,
-    unlink_unix,
 )
 from granian_core.tls import check_files
 
@@ -89,6 +89,7 @@ class Supervisor:
         self._reload_filter = reload_filter
         self._context = multiprocessing.get_context(method or start_method())
         self._sockets: list[socket.socket] = []
+        self._unix_gate: UnixGate | None = None
         self._env_files: EnvFiles | None = None
         self._title: str | None = None
         self._workers: dict[int, WorkerProcess] = {}
@@ -220,7 +221,8 @@ class Supervisor:
         network = self.configuration.network
         if network.uds is not None:
             self._sockets = [bind_unix(network.uds, network.uds_permissions)]
-            cleanup.callback(unlink_unix, network.uds.absolute())
+            self._unix_gate = UnixGate(network.uds)
+            cleanup.callback(self._unix_gate.shut)
         else:
             self._sockets = bind_tcp(network.host, network.port)
         cleanup.callback(self._close_sockets)
@@ -399,6 +401,8 @@ class Supervisor:
                 if worker in self._workers:
                     self._workers[worker].kill()
             case machine.CloseListeners():
+                if self._unix_gate is not None:
+                    self._unix_gate.shut()
                 self._close_sockets()
             case machine.Reloading():
                 self._reloading()

@@ -34,6 +34,7 @@ from granian_cli.control import (
     StopMessage,
     WorkerSpec,
 )
+from granian_cli.gate import shut_tcp
 from granian_cli.loader import load_target
 from granian_cli.machine import SHUTDOWN_MARGIN
 from granian_cli.titles import set_process_title, set_thread_title
@@ -234,6 +235,9 @@ class Worker:
 
     async def _stop(self, server: Server) -> None:
         timeout = self.configuration.processes.workers_graceful_timeout
+        if self._final:
+            for sock in self.spec.sockets:
+                shut_tcp(sock)  # before the queue is emptied: nobody joins it afterwards
         await server.stop_accepting(final=self._final)
         for sock in self.spec.sockets:
             sock.close()  # the last process to do so has new clients refused, not reset
