@@ -324,16 +324,15 @@ def test_a_read_error_cuts_the_response_at_once(
     """The application still runs; the client must not wait for its end."""
 
     class Failing:
+        fd = -1
+
         def __init__(self, opened: files._Opened) -> None:
             self._file = opened.file
 
-        def __enter__(self) -> Failing:
-            return self
-
-        def __exit__(self, *exc_info: object) -> None:
+        def close(self) -> None:
             self._file.close()
 
-        def read(self, size: int) -> bytes:
+        def read_at(self, offset: int, size: int) -> bytes:
             raise OSError("the disk is gone")
 
     really_open = files._open

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from granian_core.http1.response import SERVER_FIELD, date_field
+from granian_core.static import StaticFiles
 from granian_core.stream import HTTPStream, run_application
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class ConnectionContext:
     ) -> None:
         self.loop = loop
         self.handle_http: Callable[[HTTPStream], Awaitable[None] | None] = interface.handle_http
+        if config.static.mount:
+            self.handle_http = StaticFiles(config.static, interface.handle_http, loop).handle_http
         self.config = config
         self.spawn = spawn
         self.access_log = access_log

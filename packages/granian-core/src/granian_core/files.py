@@ -1,7 +1,9 @@
-"""File responses: read in a thread, sent with back-pressure.
+"""File responses: opened and read in a thread, sent with back-pressure.
 
 Opening and reading may block for as long as a disk or a network share likes, so both
-run on the loop's default executor. A file of one block leaves in a single write.
+run on the loop's default executor. A file of one block leaves in a single write. The
+rest of a longer one is handed to the kernel where the connection can do that (plain
+HTTP/1.1), and read block by block elsewhere.
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ import asyncio
 import logging
 import os
 import stat
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from granian_core.stream import Headers, HTTPStream
@@ -20,11 +24,18 @@ logger = logging.getLogger("_granian.files")
 BLOCK_SIZE = 131_072
 """Bytes read at a time."""
 
+KernelSender: TypeAlias = "Callable[[HTTPStream, int, int, int], asyncio.Future[int] | None]"
+"""``send_file_part(stream, fd, offset, count)`` of a carrier that can leave it to the kernel.
+
+The future's result is how many bytes were sent; fewer than *count* if the file ended, the
+client left, or the kernel can not do it with this file. None: not on this connection.
+"""
+
 _NOT_FOUND_HEADERS = [(b"content-type", b"text/plain; charset=utf-8")]
 _NOT_FOUND_BODY = b"Not found"
 
 # O_NONBLOCK: opening a FIFO that nobody writes to must not hold a thread for good.
-_OPEN_FLAGS = (
+OPEN_FLAGS: Final = (
     os.O_RDONLY
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NONBLOCK", 0)
@@ -32,8 +43,39 @@ _OPEN_FLAGS = (
 )
 
 
+class OpenFile:
+    """A descriptor that threads read from, and that is closed only between two reads.
+
+    A cancelled await leaves its read behind in a thread; without the lock that read could
+    meet a number that has become another file's.
+    """
+
+    __slots__ = ("_lock", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._lock = threading.Lock()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return up to *size* bytes from *offset*; none at the end, or once it is closed."""
+        with self._lock:
+            if self.fd < 0:
+                return b""
+            if hasattr(os, "pread"):
+                return os.pread(self.fd, size, offset)
+            os.lseek(self.fd, offset, os.SEEK_SET)
+            return os.read(self.fd, size)
+
+    def close(self) -> None:
+        """Close the descriptor, after a read that is going on."""
+        with self._lock:
+            fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
 class _Opened(NamedTuple):
-    file: BinaryIO
+    file: OpenFile
     length: int
     """Bytes to send."""
     block: bytes
@@ -72,29 +114,24 @@ async def send_file(
         logger.info("Cannot open file %r: %s", path, exc)
         stream.respond(404, _NOT_FOUND_HEADERS, _NOT_FOUND_BODY)
         return
-    # Closing waits for a read that a cancelled await has left behind in its thread.
-    with opened.file as file:
+    try:
         if len(opened.block) == opened.length:
             stream.respond(status, headers, opened.block)
         else:
-            await _send_blocks(stream, status, headers, file, opened)
+            await _send_rest(stream, status, headers, start, opened)
+    finally:
+        opened.file.close()
 
 
-async def _send_blocks(
-    stream: HTTPStream, status: int, headers: Headers, file: BinaryIO, opened: _Opened
+async def _send_rest(
+    stream: HTTPStream, status: int, headers: Headers, start: int, opened: _Opened
 ) -> None:
-    loop = asyncio.get_running_loop()
-    stream.start(status, _with_length(headers, opened.length))
-    content = stream.method != "HEAD" and status != 204 and status != 304
-    left, block = opened.length, opened.block
+    stream.start(status, with_length(headers, opened.length))
+    first = opened.block
     try:
-        while content and block:
-            stream.write(block)
-            await stream.drain()
-            left -= len(block)
-            if not left or stream.response_complete:
-                break
-            block = await loop.run_in_executor(None, file.read, min(left, BLOCK_SIZE))
+        if first and not stream.no_content:
+            stream.write(first)
+            await send_part(stream, opened.file, start + len(first), opened.length - len(first))
         # A file that has become shorter meanwhile leaves the response short: an error.
         stream.finish()
     except BaseException:
@@ -103,7 +140,43 @@ async def _send_blocks(
         raise
 
 
-def _with_length(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
+async def send_part(stream: HTTPStream, file: OpenFile, offset: int, count: int) -> int:
+    """Send *count* bytes of *file* from *offset* as content of a response that has started.
+
+    Returns:
+        How many were sent: fewer if the file ended, or the response did.
+
+    Raises:
+        OSError: Reading failed.
+        LocalProtocolError: More is sent than Content-Length says.
+    """
+    sent = 0
+    while sent < count and not stream.response_complete:
+        if count - sent > BLOCK_SIZE and (by_kernel := kernel_sender(stream)) is not None:
+            await stream.drain()
+            sending = by_kernel(stream, file.fd, offset + sent, count - sent)
+            if sending is not None and (done := await sending):
+                sent += done
+                continue
+        loop = asyncio.get_running_loop()
+        size = min(count - sent, BLOCK_SIZE)
+        block = await loop.run_in_executor(None, file.read_at, offset + sent, size)
+        if not block or stream.response_complete:
+            break
+        stream.write(block)
+        sent += len(block)
+        await stream.drain()
+    return sent
+
+
+def kernel_sender(stream: HTTPStream) -> KernelSender | None:
+    """Return what sends a file's bytes without reading them, if the connection has it."""
+    sender: KernelSender | None = getattr(stream.carrier, "send_file_part", None)
+    return sender
+
+
+def with_length(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
+    """Return *headers* with a Content-Length, unless they have a framing of their own."""
     fields = list(headers)
     if not any(name.lower() in (b"content-length", b"transfer-encoding") for name, _ in fields):
         fields.append((b"content-length", b"%d" % length))
@@ -125,15 +198,14 @@ def _close_unused(opening: asyncio.Future[_Opened]) -> None:
 
 
 def _open(path: str, start: int, end: int | None) -> _Opened:
-    file = os.fdopen(os.open(path, _OPEN_FLAGS), "rb")
+    file = OpenFile(os.open(path, OPEN_FLAGS))
     try:
-        info = os.fstat(file.fileno())
+        info = os.fstat(file.fd)
         if not stat.S_ISREG(info.st_mode):
             raise OSError("not a regular file")
         size = info.st_size if end is None else min(info.st_size, end)
         length = max(0, size - start)
-        file.seek(start)
-        return _Opened(file, length, file.read(min(length, BLOCK_SIZE)))
+        return _Opened(file, length, file.read_at(start, min(length, BLOCK_SIZE)))
     except BaseException:
         file.close()
         raise

@@ -443,6 +443,77 @@ class TLSSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSettings:
+    """Directories whose files are served without calling the application."""
+
+    route: tuple[str, ...] = option(
+        (),
+        help="URL path of a directory of static files, /static by default. May be repeated: "
+        "one for each --static-path-mount, in the same order.",
+        flag="--static-path-route",
+    )
+    mount: tuple[Path, ...] = option(
+        (),
+        help="Directory whose files are served without calling the application. May be repeated.",
+        flag="--static-path-mount",
+        kind="directory",
+    )
+    dir_to_file: str | None = option(
+        None,
+        help="Name of the file that is served for a directory, such as index.html.",
+        flag="--static-path-dir-to-file",
+    )
+    expires: int = option(
+        86_400,
+        help="How long clients may use a static file without asking again; 0 leaves it to them.",
+        flag="--static-path-expires",
+        unit="seconds",
+        kind="duration",
+        minimum=0,
+    )
+    follow_symlinks: bool = option(
+        False,
+        help="Serve files that symbolic links in a mount lead to outside of it.",
+        flag="--static-path-follow-symlinks",
+    )
+    dotfiles: bool = option(
+        False,
+        help="Serve files and directories whose names begin with a dot, not only .well-known.",
+        flag="--static-path-dotfiles",
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+        for route in self.route:
+            if not route.startswith("/") or "//" in route:
+                raise ConfigurationError(
+                    "--static-path-route", route, "begin it with one slash, as in /static"
+                )
+        for path in self.mount:
+            if not Path(path).is_dir():
+                raise ConfigurationError("--static-path-mount", path, "there is no such directory")
+        if self.route and len(self.route) != len(self.mount):
+            raise ConfigurationError(
+                "--static-path-route", None, "give one for each --static-path-mount"
+            )
+        if len(self.mount) > 1 and not self.route:
+            raise ConfigurationError(
+                "--static-path-mount",
+                self.mount[1],
+                "give a --static-path-route for each of several",
+            )
+        name = self.dir_to_file
+        if name is not None and (not name or "/" in name or "\\" in name or name in (".", "..")):
+            raise ConfigurationError("--static-path-dir-to-file", name, "give the name of a file")
+
+    @property
+    def pairs(self) -> list[tuple[str, Path]]:
+        """The routes with their directories, which are absolute."""
+        routes = self.route or ("/static",)
+        return [(route, Path(path).absolute()) for route, path in zip(routes, self.mount, strict=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServerConfig:
     """What one `Server` needs to know besides its interface and sockets."""
 
@@ -450,6 +521,7 @@ class ServerConfig:
     http2: HTTP2Settings = HTTP2Settings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
+    static: StaticSettings = StaticSettings()
     http: HTTPMode = option(
         "auto",
         help="HTTP version to serve; 'auto' lets the client's first bytes, or ALPN, decide.",

@@ -19,13 +19,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.contract import BODY, CUT_SHORT, HEAD, HTTP1Engine
-from granian_core.http1.direct import make_blocking_stream
+from granian_core.http1.direct import make_blocking_stream, own_descriptor
 from granian_core.http1.response import (
     CLOSE,
     CONTINUE,
@@ -43,6 +44,7 @@ from granian_core.http1.response import (
     status_line,
     trailer_section,
 )
+from granian_core.http1.sendfile import FileSending
 from granian_core.http1.target import decode_path, split_target
 from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream
 
@@ -117,6 +119,8 @@ class HTTP1Connection(asyncio.Protocol):
         "deadline",
         "dup",
         "engine",
+        "file_left",
+        "file_sending",
         "half_closed",
         "handed_off",
         "idle_since",
@@ -160,6 +164,8 @@ class HTTP1Connection(asyncio.Protocol):
         self.half_closed = False
         self.lock: threading.Lock | None = None
         self.dup: socket.socket | None = None
+        self.file_sending: FileSending | None = None
+        self.file_left = 0
         self.handed_off = False
         self._first = True
         self._minor = 1
@@ -252,6 +258,8 @@ class HTTP1Connection(asyncio.Protocol):
         self._held_data.clear()
         self._context.connections.discard(self)
         stream, self.stream = self.stream, None
+        if self.file_sending is not None:
+            self.file_sending.stop()  # before the descriptor that it watches is closed
         with self._locked():
             if self.dup is not None:
                 self.dup.close()
@@ -661,6 +669,30 @@ class HTTP1Connection(asyncio.Protocol):
             self._waiters.append(waiter)
         return waiter
 
+    def send_file_part(
+        self, stream: HTTPStream, fd: int, offset: int, count: int
+    ) -> asyncio.Future[int] | None:
+        """Let the kernel send a part of a file; see `granian_core.files.KernelSender`."""
+        if self.scheme != "http" or self._chunked or stream is not self.stream:
+            return None
+        self._flush_pieces()
+        self._flush_gathered()
+        if not hasattr(os, "sendfile") or not own_descriptor(self) or self.file_sending is not None:
+            return None
+        self.file_sending = sending = FileSending(self, stream, fd, offset, count)
+        # As if it were in the transport's buffer: the deadline for writes covers it.
+        self._written += count
+        self.file_left = count
+        sending.start()
+        return sending.done
+
+    def file_ended(self, sending: FileSending) -> None:
+        """Nothing more of a file will be sent by the kernel."""
+        if self.file_sending is sending:
+            self.file_sending = None
+            self._written -= self.file_left
+            self.file_left = 0
+
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
         return make_blocking_stream(self, stream)
@@ -892,7 +924,7 @@ class HTTP1Connection(asyncio.Protocol):
         self.on_error(408, reason)
 
     def _sweep_writes(self, now: float) -> None:
-        pending = self.transport.get_write_buffer_size()
+        pending = self.transport.get_write_buffer_size() + self.file_left
         if not pending:
             self._stalled_at = inf
             return

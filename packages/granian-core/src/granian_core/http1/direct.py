@@ -37,18 +37,23 @@ logger = logging.getLogger("_granian.http1")
 
 def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> BlockingStream:
     """Return the quickest thread's view of *stream* that is safe. Called on the loop."""
-    if connection.lock is None:
-        connection.lock = threading.Lock()
-        if connection.scheme == "http":
-            connection.dup = _duplicate(connection)
     if (
-        connection.dup is None
+        not own_descriptor(connection)
         or connection.transport.get_write_buffer_size()
         or connection.transport.is_closing()
         or connection.gathering
     ):
         return BlockingStream(stream)
     return DirectStream(connection, stream)
+
+
+def own_descriptor(connection: HTTP1Connection) -> bool:
+    """Make the lock and the descriptor of a connection's own; say if there is one."""
+    if connection.lock is None:
+        connection.lock = threading.Lock()
+        if connection.scheme == "http":
+            connection.dup = _duplicate(connection)
+    return connection.dup is not None
 
 
 def _duplicate(connection: HTTP1Connection) -> socket.socket | None:
