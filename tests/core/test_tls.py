@@ -100,7 +100,7 @@ class Running:
     def __init__(self, server: Server, application: Application) -> None:
         self.server = server
         self.application = application
-        self.port = server.addresses[0][1]
+        self.port = server.addresses[0][1] or 0
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
@@ -846,7 +846,7 @@ def test_a_large_body_comes_back(files: CertificateFiles, loop: str) -> None:
             await stream.drain()
         stream.finish()
 
-    async def talk(port: int | None) -> bytes:
+    async def talk(port: int) -> bytes:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client(files), server_hostname="localhost"

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from granian_core.testing.certs import CertificateFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 """The repository: the working directory of the servers, so that targets are `tests.e2e.apps…`."""
@@ -104,12 +107,19 @@ class ServerProcess:
         host: Address it listens on, without brackets.
         port: Its port; 0 for a unix socket.
         uds: Path of its unix socket, or None.
+        tls: What it serves TLS with, or None.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], uds: Path | None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        uds: Path | None,
+        tls: CertificateFiles | None = None,
+    ) -> None:
         self.process = process
         self.log = Log(process)
         self.uds = uds
+        self.tls = tls
         self.host = ""
         self.port = 0
 
@@ -122,10 +132,31 @@ class ServerProcess:
     def url(self) -> str:
         """Base URL, without a slash at its end."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return "http://localhost" if self.uds else f"http://{host}:{self.port}"
+        return f"{self.scheme}://localhost" if self.uds else f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def scheme(self) -> str:
+        """What applications are to be told."""
+        return "https" if self.tls else "http"
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a client needs to trust the server."""
+        assert self.tls is not None
+        return ssl.create_default_context(cafile=str(self.tls.authority))
 
     def connect(self, timeout: float = IO_TIMEOUT) -> socket.socket:
-        """Return a new connection to the server."""
+        """Return a new connection to the server, its TLS handshake done."""
+        sock = self.connect_plain(timeout)
+        if self.tls is None:
+            return sock
+        try:
+            return self.context().wrap_socket(sock, server_hostname="localhost")
+        except BaseException:
+            sock.close()
+            raise
+
+    def connect_plain(self, timeout: float = IO_TIMEOUT) -> socket.socket:
+        """Return a new connection to the server, without TLS."""
         if self.uds is None:
             return socket.create_connection((self.host, self.port), timeout)
         sock = socket.socket(socket.AF_UNIX)
@@ -141,6 +172,8 @@ class ServerProcess:
         """Return an httpx client that knows this server as its base URL."""
         transport = httpx.HTTPTransport(uds=str(self.uds)) if self.uds else None
         settings: dict[str, object] = {"trust_env": False, "timeout": IO_TIMEOUT, **options}
+        if self.tls is not None:
+            settings.setdefault("verify", self.context())
         return httpx.Client(base_url=self.url, transport=transport, **settings)  # type: ignore[arg-type]
 
     def exchange(self, request: bytes, *, half_close: bool = False) -> bytes:
@@ -163,7 +196,7 @@ class ServerProcess:
             self.host, self.port = match["host"].strip("[]"), int(match["port"])
         while True:
             try:
-                self.connect(timeout).close()
+                self.connect_plain(timeout).close()
             except OSError as exc:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self.log.join(1.0)
@@ -228,6 +261,7 @@ def launch(
     uds: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
+    tls: CertificateFiles | None = None,
     command: Sequence[str] = (sys.executable, "-m", "granian"),
 ) -> ServerProcess:
     """Start the command without waiting for anything; the caller must `ServerProcess.kill` it.
@@ -239,9 +273,13 @@ def launch(
         uds: Listen on this unix socket instead of a TCP port of the kernel's choice.
         env: Environment variables added to ours (all ``GRANIAN_*`` of ours are removed).
         cwd: Working directory.
+        tls: Serve TLS with this certificate.
         command: What to run; the default is ``python -m granian``.
     """
     address = ("--uds", str(uds)) if uds else ("--port", "0")
+    if tls is not None:
+        files = ("--ssl-certificate", str(tls.certificate), "--ssl-keyfile", str(tls.key))
+        options = (*files, *options)
     arguments = (*command, "--interface", interface, *address, *options, app)
     environ = {name: text for name, text in os.environ.items() if not name.startswith("GRANIAN_")}
     environ |= {"PYTHONUNBUFFERED": "1", **(env or {})}
@@ -254,7 +292,7 @@ def launch(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    return ServerProcess(process, uds)
+    return ServerProcess(process, uds, tls)
 
 
 @contextlib.contextmanager
@@ -265,6 +303,7 @@ def serving(
     uds: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path = ROOT,
+    tls: CertificateFiles | None = None,
 ) -> Iterator[ServerProcess]:
     """Run the command with *app* until the block ends; arguments as for `launch`.
 
@@ -274,7 +313,7 @@ def serving(
     Raises:
         ServerFailed: The server did not get ready, did not leave, or left with an error.
     """
-    server = launch(app, *options, interface=interface, uds=uds, env=env, cwd=cwd)
+    server = launch(app, *options, interface=interface, uds=uds, env=env, cwd=cwd, tls=tls)
     try:
         server.wait_ready()
         yield server

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from granian_core.testing.certs import CertificateFiles
 from tests.e2e.apps.asgi_parts import LARGE, MIB
 from tests.e2e.serving import ServerProcess, launch, read_to_end, read_until, serving
 
@@ -22,11 +23,11 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
+def server(request: pytest.FixtureRequest, tls: CertificateFiles | None) -> Iterator[ServerProcess]:
     """One server per framework, for all the tests that leave it as it was."""
     framework: str = request.param
     pytest.importorskip(framework)
-    with serving(f"tests.e2e.apps.asgi_{framework}:app") as running:
+    with serving(f"tests.e2e.apps.asgi_{framework}:app", tls=tls) as running:
         yield running
 
 
@@ -115,6 +116,8 @@ def test_an_http_1_0_client_gets_a_stream_until_the_end(server: ServerProcess) -
 
 
 def test_a_half_closed_client_gets_its_answer(server: ServerProcess) -> None:
+    if server.tls is not None:
+        pytest.skip("there is no half-close under TLS")
     """As from ``printf … | nc``: for a response of one piece nobody looks at the client."""
     reply = server.exchange(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", half_close=True)
 
@@ -157,7 +160,7 @@ def test_an_error_is_a_500_that_tells_nothing(server: ServerProcess) -> None:
 
 def test_both_ends_are_known_to_the_application(server: ServerProcess) -> None:
     with server.client() as client:
-        assert client.get("/scope").text == "127.0.0.1 http ''"
+        assert client.get("/scope").text == f"127.0.0.1 {server.scheme} ''"
 
 
 @needs_proc

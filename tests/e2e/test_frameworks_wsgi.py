@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from granian_core.testing.certs import CertificateFiles
 from tests.e2e.apps.wsgi_parts import FILE_VARIABLE, LARGE, MIB
 from tests.e2e.serving import ServerProcess, launch, read_to_end, read_until, serving
 
@@ -59,12 +60,14 @@ def framework(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def server(framework: str, large_file: Path) -> Iterator[ServerProcess]:
+def server(
+    framework: str, large_file: Path, tls: CertificateFiles | None
+) -> Iterator[ServerProcess]:
     """One server per application, for all the tests that leave it as it was."""
     # Few threads, so that memory is compared with the same number of them.
     options = ("--blocking-threads", "2")
     env = {FILE_VARIABLE: str(large_file)}
-    with serving(TARGETS[framework], *options, interface="wsgi", env=env) as running:
+    with serving(TARGETS[framework], *options, interface="wsgi", env=env, tls=tls) as running:
         yield running
         # What the validator has to say at the end of an object's life goes there.
         assert "AssertionError" not in running.log.text
@@ -149,6 +152,8 @@ def test_an_http_1_0_client_gets_a_stream_until_the_end(server: ServerProcess) -
 
 
 def test_a_half_closed_client_gets_its_answer(server: ServerProcess) -> None:
+    if server.tls is not None:
+        pytest.skip("there is no half-close under TLS")
     reply = server.exchange(b"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n", half_close=True)
 
     assert reply.endswith(b"part 9 \r\n0\r\n\r\n")
@@ -190,7 +195,7 @@ def test_an_error_is_a_500_that_tells_nothing(server: ServerProcess) -> None:
 
 def test_paths_keep_their_characters(server: ServerProcess) -> None:
     with server.client() as client:
-        assert client.get("/environ?x=%20").text == "127.0.0.1 http '' '/environ'"
+        assert client.get("/environ?x=%20").text == f"127.0.0.1 {server.scheme} '' '/environ'"
         assert client.get("/caf%C3%A9").status_code == 404
 
 
