@@ -68,3 +68,47 @@ def test_connections_accepted_in_the_turn_of_a_pause_are_served(loop_name: str) 
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+class Made(asyncio.Protocol):
+    """Counts connections."""
+
+    count = 0
+    transports: list[asyncio.BaseTransport]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        Made.count += 1
+        Made.transports.append(transport)
+
+
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("loop_name", ["asyncio", "uvloop"])
+def test_connections_that_are_half_accepted_are_made_before_the_listener_is_closed(
+    loop_name: str, turns: int
+) -> None:
+    """A loop accepts in one turn and makes the connection in a later one."""
+    if loop_name not in loops:
+        pytest.skip(f"{loop_name} is not installed")
+
+    async def main() -> None:
+        with contextlib.ExitStack() as stack:
+            listening = stack.enter_context(bind_tcp(["127.0.0.1"], 0)[0])
+            Made.count, Made.transports = 0, []
+            listeners = Listeners([listening], Made, 128)
+            await listeners.start()
+            for _ in range(CLIENTS):
+                stack.enter_context(socket.create_connection(listening.getsockname()))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await listeners.close(empty_queue=True)
+            assert Made.count == CLIENTS
+            for transport in Made.transports:
+                transport.close()
+            await asyncio.sleep(0)
+
+    loop = loops.get(loop_name)
+    try:
+        loop.run_until_complete(asyncio.wait_for(main(), 30))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()

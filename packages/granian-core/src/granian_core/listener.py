@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("_granian.serve")
 
+ACCEPT_TURNS = 4
+"""Turns of the loop from `accept` to `connection_made`: three on asyncio, two on uvloop."""
+
 
 class Listeners:
     """The listening side of one server.
@@ -136,6 +139,10 @@ class Listeners:
         if self._changing is not None:
             await asyncio.gather(self._changing, return_exceptions=True)
         self._close()
+        # Those that the loop has accepted count as connections only some turns later; whoever
+        # counts them after us must not miss them.
+        for _ in range(ACCEPT_TURNS):
+            await asyncio.sleep(0)
         if empty_queue:
             for sock in self._sockets:
                 await self._empty(sock)
