@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -45,6 +46,7 @@ class Load:
         connections: How many at a time.
         path: What is asked for.
         reuse: Requests on one connection before the client opens another.
+        tls: Speak TLS, trusting what this does.
         may_be_refused: Whether "connection refused" ends the load instead of being a fault.
     """
 
@@ -56,6 +58,7 @@ class Load:
         connections: int = 16,
         path: str = "/",
         reuse: int = 50,
+        tls: ssl.SSLContext | None = None,
         may_be_refused: bool = False,
     ) -> None:
         self.result = Result()
@@ -64,6 +67,8 @@ class Load:
         self._connections = connections
         self._request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         self._reuse = reuse
+        self._tls = tls
+        self._name = "localhost" if tls is not None else None
         self._ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._progress = asyncio.Condition()
@@ -96,7 +101,9 @@ class Load:
     async def _client(self) -> None:
         while not self._ending:
             try:
-                reader, writer = await asyncio.open_connection(*self._address)
+                reader, writer = await asyncio.open_connection(
+                    *self._address, ssl=self._tls, server_hostname=self._name
+                )
             except OSError as exc:
                 self.result.refused += 1
                 if not self.may_be_refused:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from granian_asgi import Receive, Scope, Send
 
 
@@ -22,6 +24,14 @@ async def no_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
     content = f"{scope['server']!r} {scope['client']!r}".encode()
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": content})
+
+
+async def tls_facts(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with scheme and TLS extension, as JSON."""
+    assert scope["type"] == "http", "only http here"
+    facts = {"scheme": scope["scheme"], "tls": scope["extensions"].get("tls")}
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": json.dumps(facts).encode()})
 
 
 def takes_too_little(scope: Scope) -> None:
