@@ -377,6 +377,7 @@ class RequestCounter:
         self._inner = inner
         self._left = limit
         self._reached = reached
+        self.websockets = inner.websockets
         self.setup = inner.setup
         self.startup = inner.startup
         self.shutdown = inner.shutdown

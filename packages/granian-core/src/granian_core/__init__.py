@@ -20,6 +20,7 @@ from granian_core.errors import (
     ProtocolError,
     RemoteProtocolError,
     StartupError,
+    WebSocketClosed,
 )
 from granian_core.files import send_file
 from granian_core.interface import (
@@ -34,9 +35,17 @@ from granian_core.interface import (
 from granian_core.loops import loops
 from granian_core.pool import BlockingPool
 from granian_core.server import Server, ServerState
-from granian_core.settings import HTTP1Settings, HTTP2Settings, Limits, ServerConfig, TLSSettings
+from granian_core.settings import (
+    HTTP1Settings,
+    HTTP2Settings,
+    Limits,
+    ServerConfig,
+    TLSSettings,
+    WebSocketSettings,
+)
 from granian_core.stream import Address, Data, Fields, Headers, HTTPStream
 from granian_core.tls import TLSInfo
+from granian_core.websocket import WebSocketStream
 
 __version__ = "0.1.0"
 
@@ -74,6 +83,9 @@ __all__ = [
     "StartupError",
     "TLSInfo",
     "TLSSettings",
+    "WebSocketClosed",
+    "WebSocketSettings",
+    "WebSocketStream",
     "completed",
     "interface_names",
     "load_interface",

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from granian_core.http1.response import SERVER_FIELD, date_field
 from granian_core.static import StaticFiles
 from granian_core.stream import HTTPStream, run_application
+from granian_core.websocket.handshake import find_refusal
+from granian_core.websocket.reference import ReferenceEngine
+from granian_core.websocket.stream import WebSocketStream, run_websocket
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from granian_core.access import AccessLogger
     from granian_core.interface import Interface
     from granian_core.settings import ServerConfig
+    from granian_core.websocket.stream import OpenLink
 
 
 class Connection(Protocol):
@@ -56,6 +60,8 @@ class ConnectionContext:
 
     Attributes:
         streams: Exchanges whose application is not done: the permits in use.
+        websockets: WebSockets whose application is not done; they hold no permit once
+            they are accepted.
         connections: Open connections.
         pressed: No permit is free.
         attention: A thread that ends an exchange must wake the loop (pressed or draining).
@@ -74,6 +80,7 @@ class ConnectionContext:
         "date",
         "draining",
         "handle_http",
+        "handle_websocket",
         "limit",
         "loop",
         "on_change",
@@ -83,6 +90,7 @@ class ConnectionContext:
         "spawn",
         "streams",
         "waiting",
+        "websockets",
     )
 
     def __init__(
@@ -98,12 +106,17 @@ class ConnectionContext:
         self.handle_http: Callable[[HTTPStream], Awaitable[None] | None] = interface.handle_http
         if config.static.mount:
             self.handle_http = StaticFiles(config.static, interface.handle_http, loop).handle_http
+        # None where the interface has no WebSockets: then nobody looks for handshakes.
+        self.handle_websocket: Callable[[WebSocketStream], Awaitable[None] | None] | None = (
+            interface.handle_websocket if getattr(interface, "websockets", False) else None
+        )
         self.config = config
         self.spawn = spawn
         self.access_log = access_log
         self.clock = clock
         self.limit = config.backpressure
         self.streams: set[HTTPStream] = set()
+        self.websockets: set[WebSocketStream] = set()
         self.connections: set[Connection] = set()
         self.waiting: deque[Connection] = deque()
         self.pressed = False
@@ -125,6 +138,60 @@ class ConnectionContext:
         self.date = date_field(second)
         self.server_date = SERVER_FIELD + self.date
         self.server_date_end = self.server_date + b"\r\n"
+
+    @property
+    def exchanges(self) -> list[HTTPStream | WebSocketStream]:
+        """Whatever has an application that is not done."""
+        return [*self.streams, *self.websockets]
+
+    def _enter(self, stream: HTTPStream) -> None:
+        """Give *stream* a permit."""
+        self.streams.add(stream)
+        if len(self.streams) >= self.limit:
+            self._press()
+        if self.access_log is not None:
+            stream.started_at = time.time()
+
+    def run_websocket(
+        self, stream: HTTPStream, open_link: OpenLink, *, keyed: bool = True
+    ) -> None:
+        """Hand a WebSocket handshake to the interface, or refuse it.
+
+        Args:
+            stream: The handshake.
+            open_link: What accepts it.
+            keyed: As for `find_refusal`.
+        """
+        assert self.handle_websocket is not None
+        self._enter(stream)
+        refusal = find_refusal(stream.method, stream.headers, self.config.websocket, keyed=keyed)
+        if refusal is not None:
+            stream.respond(refusal.status, refusal.headers, refusal.body)
+            self.application_done(stream)
+            return
+        websocket = WebSocketStream(stream, self, ReferenceEngine, open_link)
+        self.websockets.add(websocket)
+        try:
+            awaitable = self.handle_websocket(websocket)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # SystemExit too: an application can not stop the server
+            websocket.application_failed(exc)
+            self.websockets.discard(websocket)
+            return
+        if awaitable is None:
+            websocket.application_returned()
+            self.websockets.discard(websocket)
+        else:
+            websocket.task = self.spawn(self._run_websocket(websocket, awaitable))
+
+    async def _run_websocket(self, websocket: WebSocketStream, awaitable: object) -> None:
+        try:
+            await run_websocket(websocket, awaitable)
+        finally:
+            self.websockets.discard(websocket)
+            if self.attention:
+                self.relieve()
 
     def run(self, stream: HTTPStream) -> None:
         """Hand a request to the interface, as its permit's holder."""

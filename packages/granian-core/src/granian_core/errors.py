@@ -88,5 +88,22 @@ class BodyTooLarge(RemoteProtocolError):
         super().__init__(message, status_hint)
 
 
+class WebSocketClosed(ClientDisconnected):
+    """A WebSocket has ended.
+
+    Args:
+        code: The close code; 1006 if the connection ended without a close frame
+            (RFC 6455 7.1.5).
+        reason: The peer's reason, perhaps empty.
+        clean: Whether a close frame of the peer arrived.
+    """
+
+    def __init__(self, code: int = 1006, reason: str = "", *, clean: bool = False) -> None:
+        super().__init__(f"WebSocket closed with code {code}")
+        self.code = code
+        self.reason = reason
+        self.clean = clean
+
+
 class LocalProtocolError(ProtocolError, RuntimeError):
     """The application did something that HTTP, or the stream's state, does not allow."""

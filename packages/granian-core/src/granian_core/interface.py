@@ -59,6 +59,9 @@ class InterfaceOptions:
 class Interface(Protocol):
     """One application, made callable by the server. See `BaseInterface` for defaults."""
 
+    websockets: bool
+    """Whether WebSocket handshakes reach `handle_websocket`; else they are plain requests."""
+
     def setup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Run once on the loop's thread, before the loop runs.
 
@@ -82,7 +85,12 @@ class Interface(Protocol):
         """
 
     def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None] | None:
-        """Handle one WebSocket; called only when the factory says ``websockets``."""
+        """Handle one WebSocket; called only if `websockets` is true.
+
+        Returns:
+            As `handle_http`. A handshake that nobody has answered by then is refused
+            with 403; a WebSocket that is left open is closed.
+        """
 
     async def shutdown(self) -> None:
         """Run once after the last stream ended, while the loop still runs."""
@@ -93,6 +101,9 @@ class Interface(Protocol):
 
 class BaseInterface:
     """Defaults for everything but `handle_http`."""
+
+    websockets: bool = False
+    """See `Interface`; set it where `InterfaceOptions.websockets` allows it."""
 
     def setup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Do nothing."""

@@ -309,7 +309,9 @@ class Server:
 
     def _note_drained(self) -> None:
         context = self.context
-        if not context.streams and not context.connections and self._drained is not None:
+        if context.streams or context.websockets or context.connections:
+            return
+        if self._drained is not None:
             self._drained.set()
 
     async def _drain(self, timeout: float, grace: float) -> None:
@@ -349,16 +351,17 @@ class Server:
         """The deadline has passed: disconnect, cancel, drop; each in its turn."""
         context = self.context
         logger.warning(
-            "%d requests unfinished at the drain deadline, dropped", len(context.streams)
+            "%d requests unfinished at the drain deadline, dropped",
+            len(context.exchanges),
         )
-        for stream in list(context.streams):
-            stream.feed_disconnect()
+        for exchange in context.exchanges:
+            exchange.feed_disconnect()
         await asyncio.sleep(0)
         if not await self._wait_streams(CANCEL_GRACE):
-            for stream in list(context.streams):
-                if stream.task is not None:
-                    stream.cancelled = True
-                    stream.task.cancel()
+            for exchange in context.exchanges:
+                if exchange.task is not None:
+                    exchange.cancelled = True
+                    exchange.task.cancel()
             await self._wait_streams(CANCEL_GRACE)
         for connection in list(context.connections):
             connection.abort()
@@ -366,10 +369,10 @@ class Server:
 
     async def _wait_streams(self, timeout: float) -> bool:
         context = self.context
-        tasks = [stream.task for stream in context.streams if stream.task is not None]
+        tasks = [one.task for one in context.exchanges if one.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
-        return not any(stream.task is not None for stream in context.streams)
+        return not any(one.task is not None for one in context.exchanges)
 
 
 def _idle_since(connection: Connection) -> float:
@@ -401,6 +404,10 @@ def sweep_period(config: ServerConfig) -> float:
         config.limits.write_timeout,
         config.limits.linger_timeout,
         config.tls.handshake_timeout,
+        config.websocket.ping_interval or inf,
+        config.websocket.ping_timeout or inf,
+        config.websocket.message_timeout,
+        config.websocket.close_timeout,
     )
     return min(1.0, max(0.05, shortest / 4))
 

@@ -357,6 +357,76 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebSocketSettings:
+    """WebSocket settings (RFC 6455, RFC 7692)."""
+
+    ping_interval: float = option(
+        20.0,
+        help="Time between keep-alive pings on a WebSocket; 0 sends none.",
+        flag="--ws-ping-interval",
+        unit="seconds",
+        minimum=0,
+    )
+    ping_timeout: float = option(
+        20.0,
+        help="Time for a WebSocket's answer to a keep-alive ping; 0 waits for ever.",
+        flag="--ws-ping-timeout",
+        unit="seconds",
+        minimum=0,
+    )
+    max_message_size: int = option(
+        67_108_864,
+        help="Largest WebSocket message; a larger one closes the WebSocket with code 1009.",
+        flag="--ws-max-message-size",
+        unit="bytes",
+        minimum=1,
+    )
+    compression: bool = option(
+        True,
+        help="Compress WebSocket messages for clients that offer permessage-deflate.",
+        flag="--ws-compression",
+    )
+    origins: tuple[str, ...] = option(
+        (),
+        help="Origin that browsers may open WebSockets from, as https://example.org. "
+        "May be repeated; by default the application decides.",
+        flag="--ws-origins",
+    )
+    engine: EngineChoice = option(
+        "auto",
+        help="WebSocket engine: 'reference' is wsproto, for now the only one.",
+        flag="--ws-engine",
+        choices=("auto", "reference"),
+    )
+    max_frame_size: int = option(
+        16_777_216, help="Largest WebSocket frame.", unit="bytes", minimum=1
+    )
+    max_fragments: int = option(
+        131_072, help="Most frames that one WebSocket message may come in.", minimum=1
+    )
+    max_inflate_ratio: int = option(
+        512,
+        help="Most that a compressed message over 1 MiB may grow by, on average.",
+        minimum=2,
+    )
+    message_timeout: float = option(
+        300.0,
+        help="Longest time from the first to the last byte of one WebSocket message.",
+        unit="seconds",
+        minimum=0.05,
+    )
+    close_timeout: float = option(
+        10.0,
+        help="Time for a WebSocket's answer to our close frame.",
+        unit="seconds",
+        minimum=0.05,
+    )
+
+    def __post_init__(self) -> None:
+        check_bounds(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TLSSettings:
     """TLS settings. TLS is on where there is a certificate."""
 
@@ -521,6 +591,7 @@ class ServerConfig:
     http2: HTTP2Settings = HTTP2Settings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     static: StaticSettings = StaticSettings()
     http: HTTPMode = option(
         "auto",

@@ -46,7 +46,9 @@ from granian_core.http1.response import (
 )
 from granian_core.http1.sendfile import FileSending
 from granian_core.http1.target import decode_path, split_target
+from granian_core.http1.upgrade import WebSocketConnection, switching_response
 from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream
+from granian_core.websocket.handshake import is_upgrade
 
 if TYPE_CHECKING:
     import socket
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from granian_core.blocking import BlockingStream
     from granian_core.context import ConnectionContext
     from granian_core.tls import TLSInfo
+    from granian_core.websocket.stream import WebSocketStream
 
 logger = logging.getLogger("_granian.http1")
 
@@ -110,6 +113,7 @@ class HTTP1Connection(asyncio.Protocol):
         "_settings",
         "_stalled_at",
         "_taken",
+        "_upgrading",
         "_waiters",
         "_watched",
         "_write_high",
@@ -176,6 +180,7 @@ class HTTP1Connection(asyncio.Protocol):
         self._delimited = False
         self._pauses = 0
         self._write_high = False
+        self._upgrading: WebSocketConnection | None = None
         self._watched: list[HTTPStream] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._held_data: list[bytes] = []
@@ -234,6 +239,8 @@ class HTTP1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the peer's FIN; answer what it asked for before."""
         self.half_closed = True
+        if self._upgrading is not None:
+            return True  # in its turn, behind the bytes that came before it
         for watched in self._watched:
             watched.feed_half_close()
         if self.phase == BUSY and self.stream is not None and self.stream.detached:
@@ -257,6 +264,8 @@ class HTTP1Connection(asyncio.Protocol):
         self.engine.close()
         self._held_data.clear()
         self._context.connections.discard(self)
+        if self._upgrading is not None:
+            self._upgrading.connection_lost(exc)
         stream, self.stream = self.stream, None
         if self.file_sending is not None:
             self.file_sending.stop()  # before the descriptor that it watches is closed
@@ -276,10 +285,15 @@ class HTTP1Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
         self._write_high = True
+        if self._upgrading is not None:
+            self._upgrading.pause_writing()
 
     def resume_writing(self) -> None:
         """The transport's buffer has room again."""
         self._write_high = False
+        if self._upgrading is not None:
+            self._upgrading.resume_writing()
+            return
         self._resume(_WRITE_HIGH)
         self._wake_writers()
 
@@ -391,6 +405,18 @@ class HTTP1Connection(asyncio.Protocol):
             if self._max_body is not None and content_length > self._max_body:
                 self.stream = None
                 self._refuse(413, "request body too large")
+                return
+        engine = self.engine
+        if engine.may_upgrade:
+            engine.may_upgrade = False
+            # RFC 9110 7.8: with a body, or in HTTP/1.0, Upgrade is ignored.
+            if (
+                context.handle_websocket is not None
+                and minor
+                and not content_length
+                and is_upgrade(headers)
+            ):
+                context.run_websocket(stream, self.open_websocket)
                 return
         context.run(stream)
 
@@ -696,6 +722,52 @@ class HTTP1Connection(asyncio.Protocol):
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
         return make_blocking_stream(self, stream)
+
+    # -- Carrier: WebSockets ---------------------------------------------------------
+
+    def open_websocket(
+        self, stream: HTTPStream, websocket: WebSocketStream, headers: Headers
+    ) -> WebSocketConnection:
+        """Send the 101, and let a `WebSocketConnection` take the transport over.
+
+        It does so on the next turn of the loop: this may be called while the engine is
+        still busy with the bytes that came with the head.
+        """
+        data = switching_response(stream.headers, headers, self._context.date)
+        self._flush_gathered()
+        self._written += len(data)
+        self.transport.write(data)
+        connection = WebSocketConnection(
+            self._context,
+            self.transport,
+            websocket,
+            self.client,
+            write_high=self._write_high,
+            written=self._written,
+        )
+        self._upgrading = connection
+        self.stream = None
+        self._context.connections.discard(self)
+        self._context.connections.add(connection)
+        stream.mark_complete(101)
+        self.loop.call_soon(self._hand_over)
+        return connection
+
+    def _hand_over(self) -> None:
+        """Leave the transport to the WebSocket, with what the peer has sent since the head."""
+        connection, self._upgrading = self._upgrading, None
+        if self.phase == GONE or connection is None:
+            return
+        self.phase = GONE
+        data = self.engine.take_buffered()
+        self.engine.close()
+        self.transport.set_protocol(connection)
+        if self._pauses and not self.transport.is_closing():
+            self.transport.resume_reading()
+        if data:
+            connection.data_received(data)
+        if self.half_closed:
+            connection.eof_received()
 
     # -- the end of an exchange -----------------------------------------------------
 

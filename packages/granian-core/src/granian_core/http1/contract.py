@@ -77,6 +77,8 @@ class HTTP1Engine(Protocol):
     state: int
     buffered: int
     """Bytes held back while WAITING."""
+    may_upgrade: bool
+    """The request's head may ask for another protocol; the handler looks, and resets it."""
 
     def __init__(self, handler: HTTP1Handler, settings: HTTP1Settings, limits: Limits) -> None: ...
 

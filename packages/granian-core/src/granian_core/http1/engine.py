@@ -38,12 +38,14 @@ class BaseEngine:
         "_settings",
         "_skipped_empty_line",
         "buffered",
+        "may_upgrade",
         "state",
     )
 
     def __init__(self, handler: HTTP1Handler, settings: HTTP1Settings, limits: Limits) -> None:
         self.state = IDLE
         self.buffered = 0
+        self.may_upgrade = False
         self._handler = handler
         self._settings = settings
         self._limits = limits

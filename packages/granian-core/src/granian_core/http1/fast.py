@@ -153,6 +153,8 @@ class FastEngine(BaseEngine):
             [field for field in headers if field[0] in SPECIAL_FIELDS],
         )
         _learn_host(lines, headers)
+        # A Connection field that names Upgrade is never settled (see `_is_default`).
+        self.may_upgrade = True
         if content_length == 0:
             self.state = WAITING
         else:

@@ -61,6 +61,7 @@ class ReferenceEngine(BaseEngine):
         if request.method != method or request.target != target:
             raise Fault(400, "h11 reads another request line")
         self._remaining = content_length
+        self.may_upgrade = True
         if content_length == 0:
             self._h11 = None
             self.state = WAITING

@@ -1,0 +1,15 @@
+"""WebSockets (RFC 6455, RFC 7692): handshake, frames, sessions, and what adapters see.
+
+`contract` and `reference` hold the engine, which knows frames and nothing else; `session`
+the state of one WebSocket over any byte stream (sans-I/O: bytes in, calls out, one link to
+write to); `stream` what an adapter is handed. HTTP/1.1 carries a session over its
+transport (`granian_core.http1.upgrade`); HTTP/2 can carry one over the DATA frames of an
+extended CONNECT (RFC 8441) by implementing the same `WebSocketLink`.
+"""
+
+from __future__ import annotations
+
+from granian_core.websocket.session import WebSocketLink, WebSocketSession
+from granian_core.websocket.stream import WebSocketStream
+
+__all__ = ["WebSocketLink", "WebSocketSession", "WebSocketStream"]

@@ -1,0 +1,209 @@
+"""The reference engine: wsproto reads and writes the frames; what it lacks is added here.
+
+wsproto streams the payload of a frame as it arrives and checks no size: `LengthGuard` sees
+every header before its payload is read. Unmasking is wsproto's too: it translates four
+strided slices, in C. Measured (CPython 3.11, bytes: µs): 32: 1.8, 1 Ki: 5, 64 Ki: 105,
+1 Mi: 1220; one XOR of two big integers, the usual replacement: 0.9, 5.7, 327, 3290.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from wsproto.extensions import Extension
+from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed, RsvBits
+
+from granian_core.websocket.contract import MAX_CONTROL_PAYLOAD, NO_STATUS, WebSocketHandler
+from granian_core.websocket.deflate import BoundedDeflate
+
+if TYPE_CHECKING:
+    from wsproto.frame_protocol import Frame, FrameDecoder
+
+    from granian_core.settings import WebSocketSettings
+    from granian_core.websocket.deflate import DeflateParameters
+
+_NO_RSV: Final = RsvBits(False, False, False)
+
+GATHERED: Final = 256
+"""Pieces of a message that are joined into one, so that tiny ones cost no objects."""
+
+
+class LengthGuard(Extension):
+    """Looks at every frame header; refuses what would be too much before it is read."""
+
+    name = "length-guard"
+
+    def __init__(self, settings: WebSocketSettings) -> None:
+        self._max_message = settings.max_message_size
+        self._max_frame = settings.max_frame_size
+        self._max_fragments = settings.max_fragments
+        self._total = 0
+        self._fragments = 0
+
+    def enabled(self) -> bool:
+        """Yes: it is never negotiated."""
+        return True
+
+    def offer(self) -> bool | str:
+        """Nothing: it is never negotiated."""
+        return False
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,
+    ) -> CloseReason | RsvBits:
+        """Count a data frame towards its message."""
+        if opcode >= Opcode.CLOSE:
+            return _NO_RSV
+        if opcode is not Opcode.CONTINUATION:
+            self._total = self._fragments = 0
+        self._total += payload_length
+        self._fragments += 1
+        # Compressed or not: no compressor makes a message longer but by a few bytes.
+        if payload_length > self._max_frame or self._total > self._max_message:
+            return CloseReason.MESSAGE_TOO_BIG
+        if self._fragments > self._max_fragments:
+            return CloseReason.POLICY_VIOLATION
+        return _NO_RSV
+
+
+class ReferenceEngine:
+    """Implements `WebSocketEngine` on wsproto's `FrameProtocol`."""
+
+    __slots__ = ("_closed", "_fresh", "_handler", "_parts", "_running", "_wsproto", "held")
+
+    def __init__(
+        self,
+        handler: WebSocketHandler,
+        settings: WebSocketSettings,
+        deflate: DeflateParameters | None,
+    ) -> None:
+        extensions: list[Extension] = [LengthGuard(settings)]
+        if deflate is not None:
+            extensions.append(BoundedDeflate(deflate, settings))
+        self._handler = handler
+        self._wsproto = FrameProtocol(client=False, extensions=extensions)
+        self._parts: list[str] | list[bytes] | None = None
+        self._closed = False
+        self._fresh = 0
+        self._running = False
+        self.held = False
+
+    @property
+    def in_message(self) -> bool:
+        """Whether the peer has begun a message that is not complete."""
+        return self._parts is not None
+
+    # -- in ----------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        if self._closed:
+            return
+        self._wsproto.receive_bytes(data)
+        self._advance()
+
+    def hold(self) -> None:
+        """Report nothing further until `resume`."""
+        self.held = True
+
+    def resume(self) -> None:
+        """Go on with what was kept."""
+        self.held = False
+        self._advance()
+
+    def close(self) -> None:
+        """Parse nothing any more."""
+        self._closed = True
+        self._parts = None
+
+    def _advance(self) -> None:
+        if self._running:
+            return
+        self._running = True
+        try:
+            while not self.held and not self._closed:
+                # One at a time: a loop that is left would finish wsproto's generator.
+                frame = next(self._wsproto.received_frames(), None)
+                if frame is None:
+                    break
+                self._take(frame)
+        except ParseFailed as exc:
+            self._fail(int(exc.code), str(exc))
+        finally:
+            self._running = False
+
+    def _fail(self, code: int, reason: str) -> None:
+        self.close()
+        self._handler.on_error(code, reason)
+
+    def _take(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode < Opcode.CLOSE:
+            if frame.message_finished and self._parts is None:
+                self._handler.on_message(frame.payload)  # type: ignore[arg-type]
+            else:
+                self._gather(frame)
+        elif opcode is Opcode.PING:
+            self._handler.on_ping(frame.payload)  # type: ignore[arg-type]
+        elif opcode is Opcode.PONG:
+            self._handler.on_pong(frame.payload)  # type: ignore[arg-type]
+        else:
+            assert isinstance(frame.payload, tuple)
+            code, reason = frame.payload
+            self.close()
+            self._handler.on_close(int(code), reason)
+
+    def _gather(self, frame: Frame) -> None:
+        """Keep a piece of a message; report the message once it is complete."""
+        text = frame.opcode is Opcode.TEXT
+        parts = self._parts
+        if parts is None:
+            parts = self._parts = []
+            self._fresh = 0
+        if frame.payload:
+            parts.append(frame.payload)  # type: ignore[arg-type]
+            self._fresh += 1
+        if frame.message_finished:
+            self._parts = None
+            self._handler.on_message(_join(parts, text=text))
+        elif self._fresh == GATHERED:
+            # An object for each byte would cost fifty times the message.
+            parts[-GATHERED:] = [_join(parts[-GATHERED:], text=text)]  # type: ignore[list-item]
+            self._fresh = 0
+
+    # -- out ---------------------------------------------------------------------
+
+    def message_frame(self, message: str | bytes) -> bytes:
+        """Return *message* as one frame."""
+        return bytes(self._wsproto.send_data(message))
+
+    def ping_frame(self, payload: bytes) -> bytes:
+        """Return a ping."""
+        _check_control(payload)
+        return bytes(self._wsproto.ping(payload))
+
+    def pong_frame(self, payload: bytes) -> bytes:
+        """Return a pong."""
+        _check_control(payload)
+        return bytes(self._wsproto.pong(payload))
+
+    def close_frame(self, code: int, reason: str) -> bytes:
+        """Return a close frame."""
+        if code == NO_STATUS:
+            return bytes(self._wsproto.close())
+        return bytes(self._wsproto.close(code, reason))
+
+
+def _join(parts: list[str] | list[bytes], *, text: bool) -> str | bytes:
+    if text:
+        return "".join(parts)  # type: ignore[arg-type]
+    return b"".join(parts)  # type: ignore[arg-type]
+
+
+def _check_control(payload: bytes) -> None:
+    if len(payload) > MAX_CONTROL_PAYLOAD:
+        raise ValueError("the payload of a control frame has at most 125 bytes")
