@@ -277,7 +277,6 @@ MALFORMED: list[tuple[str, object]] = [
     ("no type", {"status": 200}),
     ("type is no string", {"type": 5}),
     ("a websocket's message", {"type": "websocket.accept"}),
-    ("trailers", {"type": "http.response.trailers", "headers": []}),
     ("a lifespan's message", {"type": "lifespan.startup.complete"}),
     ("start without status", {"type": "http.response.start"}),
     ("status is a string", start("200")),

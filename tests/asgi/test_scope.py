@@ -54,7 +54,15 @@ def test_the_whole_scope_in_the_order_of_its_keys() -> None:
 
     assert list(scope.items()) == [
         ("asgi", {"version": "3.0", "spec_version": "2.3"}),
-        ("extensions", {"http.response.pathsend": {}}),
+        (
+            "extensions",
+            {
+                "http.response.pathsend": {},
+                "http.response.zerocopysend": {},
+                "http.response.trailers": {},
+                "http.response.early_hint": {},
+            },
+        ),
         ("type", "http"),
         ("http_version", "1.1"),
         ("server", ("192.0.2.1", 80)),

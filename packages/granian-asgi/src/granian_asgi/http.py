@@ -15,14 +15,20 @@ Phases of the response move one way only::
                      └── start of an event stream ──────────▶ STREAMING
     STREAMING ── body ──▶ STREAMED
 
-Spec: ASGI 3.0, "HTTP & WebSocket ASGI Message Format" 2.3, and the extension
-``http.response.pathsend``.
+A response whose start announces trailers leaves its head at once, too, and ends with them::
+
+    STREAMING ── body ──▶ BODY_ENDED ── trailers ──▶ STREAMED
+
+Spec: ASGI 3.0, "HTTP & WebSocket ASGI Message Format" 2.3, and the extensions
+``http.response.pathsend``, ``.zerocopysend``, ``.trailers``, ``.early_hint``, ``.debug``.
 """
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from granian_core import (
     COMPLETED,
@@ -30,19 +36,26 @@ from granian_core import (
     LocalProtocolError,
     completed,
     send_file,
+    send_open_file,
 )
 
 if TYPE_CHECKING:
     from granian_asgi.types import Message
     from granian_core import HTTPStream
 
-NOT_STARTED, HEAD_HELD, STREAMING, FINISHED, STREAMED = range(5)
+logger = logging.getLogger("_granian.asgi")
+
+NOT_STARTED, HEAD_HELD, STREAMING, FINISHED, STREAMED, BODY_ENDED = range(6)
 
 UNSUPPORTED_MESSAGE = "Unsupported ASGI message"
 ALREADY_STARTED = "ASGI flow error: Response already started"
 ALREADY_FINISHED = "ASGI flow error: Response already finished"
 NOT_STARTED_YET = "ASGI flow error: Response not started"
 TRANSPORT_CLOSED = "ASGI flow error: Transport not initialized or closed"
+TRAILERS_DUE = "ASGI flow error: Response body ended, its trailers are due"
+NO_TRAILERS_DUE = "ASGI flow error: No trailers announced, or the body has not ended"
+NO_DESCRIPTOR = "http.response.zerocopysend needs a file that has a descriptor"
+NO_PUSH = "HTTP server push is not supported (it is not in the scope's extensions)"
 
 EVENT_STREAM = b"text/event-stream"
 
@@ -54,7 +67,7 @@ class HTTPExchange:
         stream: The request and its response channel.
     """
 
-    __slots__ = ("_body_delivered", "_headers", "_phase", "_status", "_stream")
+    __slots__ = ("_body_delivered", "_headers", "_phase", "_status", "_stream", "_trailers")
 
     _headers: Iterable[tuple[bytes, bytes]]
     _status: int
@@ -62,6 +75,7 @@ class HTTPExchange:
     def __init__(self, stream: HTTPStream) -> None:
         self._stream = stream
         self._phase = NOT_STARTED
+        self._trailers: list[tuple[bytes, bytes]] | None = None
         self._body_delivered = False
 
     # -- receive -----------------------------------------------------------------
@@ -137,8 +151,8 @@ class HTTPExchange:
             self._status = status
             self._headers = headers
             self._phase = HEAD_HELD
-            if event_stream:
-                self._start_event_stream()
+            if event_stream or message.get("trailers"):
+                self._start_at_once(event_stream, message)
             return COMPLETED
         if kind == "http.response.body":
             body = message.get("body", b"")
@@ -150,14 +164,30 @@ class HTTPExchange:
                 self._phase = FINISHED
                 return COMPLETED
             return self._send_piece(body, more_body=more_body)
+        return self._send_extension(kind, message)
+
+    def _send_extension(self, kind: object, message: Message) -> Awaitable[None]:
         if kind == "http.response.pathsend":
             return self._pathsend(message)
+        if kind == "http.response.zerocopysend":
+            return self._zerocopysend(message)
+        if kind == "http.response.trailers":
+            return self._send_trailers(message)
+        if kind == "http.response.early_hint":
+            return self._send_early_hint(message)
+        if kind == "http.response.debug":
+            logger.debug("Debug information from the application: %r", message.get("info"))
+            return COMPLETED
+        if kind == "http.response.push":
+            raise LocalProtocolError(NO_PUSH)
         raise LocalProtocolError(UNSUPPORTED_MESSAGE)
 
-    def _start_event_stream(self) -> None:
-        self._stream.event_stream = True
+    def _start_at_once(self, event_stream: bool, message: Message) -> None:
+        self._stream.event_stream = event_stream
         self._stream.start(self._status, self._headers)
         self._phase = STREAMING
+        if message.get("trailers"):
+            self._trailers = []
 
     def _send_piece(
         self, body: bytes | bytearray | memoryview, *, more_body: bool
@@ -171,10 +201,40 @@ class HTTPExchange:
         if body:
             stream.write(body)
         if not more_body:
-            self._phase = STREAMED
-            stream.finish()
+            self._end_body()
             return COMPLETED
         return stream.drain() if stream.write_blocked else COMPLETED
+
+    def _end_body(self) -> None:
+        if self._trailers is None:
+            self._phase = STREAMED
+            self._stream.finish()
+        else:
+            self._phase = BODY_ENDED
+            self._stream.finish_on_return = True  # there may be none after all
+
+    def _send_trailers(self, message: Message) -> Awaitable[None]:
+        if self._phase != BODY_ENDED or self._trailers is None:
+            raise LocalProtocolError(NO_TRAILERS_DUE)
+        try:
+            self._trailers += [(name, value) for name, value in message["headers"]]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise LocalProtocolError(UNSUPPORTED_MESSAGE) from exc
+        if not message.get("more_trailers", False):
+            self._phase = STREAMED
+            self._stream.finish(self._trailers)
+        return COMPLETED
+
+    def _send_early_hint(self, message: Message) -> Awaitable[None]:
+        if self._phase != NOT_STARTED:
+            raise LocalProtocolError(OUT_OF_PHASE_START[self._phase])
+        try:
+            links = [(b"link", bytes(memoryview(link))) for link in message["links"]]
+        except (KeyError, TypeError) as exc:
+            raise LocalProtocolError(UNSUPPORTED_MESSAGE) from exc
+        if links:
+            self._stream.inform(103, links)
+        return COMPLETED
 
     def _pathsend(self, message: Message) -> Awaitable[None]:
         path = message.get("path")
@@ -185,11 +245,42 @@ class HTTPExchange:
         self._phase = FINISHED
         return send_file(self._stream, self._status, self._headers, path)
 
+    def _zerocopysend(self, message: Message) -> Awaitable[None]:
+        file, offset, count = message.get("file"), message.get("offset"), message.get("count")
+        fd = _descriptor(file)
+        for number in (offset, count):
+            if number is not None and (not isinstance(number, int) or number < 0):
+                raise LocalProtocolError(UNSUPPORTED_MESSAGE)
+        if self._phase not in (HEAD_HELD, STREAMING):
+            raise LocalProtocolError(OUT_OF_PHASE[self._phase])
+        if offset is None:
+            tell = getattr(file, "tell", None)
+            offset = tell() if tell is not None else os.lseek(fd, 0, os.SEEK_CUR)
+        if count is None:
+            count = max(0, os.fstat(fd).st_size - offset)
+        more_body = message.get("more_body", False)
+        if self._phase == HEAD_HELD:
+            headers = list(self._headers)
+            if not more_body and not any(name.lower() == b"content-length" for name, _ in headers):
+                headers.append((b"content-length", b"%d" % count))
+            self._stream.start(self._status, headers)
+        # From now on the file is in the middle of being sent: no other message fits.
+        self._phase = FINISHED
+        return self._send_open_file(fd, offset, count, more_body=more_body)
+
+    async def _send_open_file(self, fd: int, offset: int, count: int, *, more_body: bool) -> None:
+        await send_open_file(self._stream, fd, offset, count)
+        if more_body:
+            self._phase = STREAMING
+        else:
+            self._end_body()
+
 
 OUT_OF_PHASE = {
     NOT_STARTED: NOT_STARTED_YET,
     FINISHED: ALREADY_FINISHED,
     STREAMED: TRANSPORT_CLOSED,
+    BODY_ENDED: TRAILERS_DUE,
 }
 """What a body message is told in a phase that takes none."""
 
@@ -198,6 +289,7 @@ OUT_OF_PHASE_START = {
     STREAMING: ALREADY_STARTED,
     FINISHED: ALREADY_FINISHED,
     STREAMED: ALREADY_FINISHED,
+    BODY_ENDED: ALREADY_STARTED,
 }
 """What a start message is told in a phase that takes none."""
 
@@ -205,6 +297,17 @@ OUT_OF_PHASE_START = {
 def is_event_stream(name: bytes, value: bytes) -> bool:
     """Whether a field is a Content-Type of ``text/event-stream``, parameters aside."""
     return value[: len(EVENT_STREAM)].lower() == EVENT_STREAM and name.lower() == b"content-type"
+
+
+def _descriptor(file: Any) -> int:
+    """Return the descriptor of an open file, or of what has one."""
+    try:
+        fd = file if isinstance(file, int) else file.fileno()
+    except (AttributeError, OSError, ValueError) as exc:  # io.UnsupportedOperation is both
+        raise LocalProtocolError(NO_DESCRIPTOR) from exc
+    if not isinstance(fd, int):
+        raise LocalProtocolError(NO_DESCRIPTOR)
+    return fd
 
 
 def _integer(status: object) -> int:

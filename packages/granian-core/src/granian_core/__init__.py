@@ -22,7 +22,7 @@ from granian_core.errors import (
     StartupError,
     WebSocketClosed,
 )
-from granian_core.files import send_file
+from granian_core.files import send_file, send_open_file
 from granian_core.interface import (
     INTERFACE_API,
     BaseInterface,
@@ -92,4 +92,5 @@ __all__ = [
     "loops",
     "run_blocking",
     "send_file",
+    "send_open_file",
 ]

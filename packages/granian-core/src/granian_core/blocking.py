@@ -12,9 +12,12 @@ import threading
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
+from io import BufferedRandom, BufferedReader, FileIO
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from granian_core.errors import ClientDisconnected
+from granian_core.files import kernel_sender
+from granian_core.stream import STARTED
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,6 +33,8 @@ T = TypeVar("T")
 LOOP_CHECK = 5.0
 """Seconds after which a thread that waits for the loop makes sure that there still is one."""
 LOOP_GONE = "the server has stopped"
+
+_BUFFERED = (BufferedReader, BufferedRandom)
 
 FILE_BLOCK = 131_072
 """Bytes of a file that are read at once."""
@@ -157,6 +162,8 @@ class BlockingStream:
             ClientDisconnected: The peer is gone.
         """
         remaining = count
+        if count is not None and count > FILE_BLOCK:
+            remaining = count - self._send_by_kernel(file, count)
         while remaining is None or remaining > 0:
             block = file.read(FILE_BLOCK if remaining is None else min(FILE_BLOCK, remaining))
             if not block:
@@ -164,6 +171,39 @@ class BlockingStream:
             self.write(block)
             if remaining is not None:
                 remaining -= len(block)
+
+    def _send_by_kernel(self, file: BinaryIO, count: int) -> int:
+        """Let the loop have the kernel send from *file*; return how many bytes it has sent.
+
+        Only for the standard library's own files: what another object reads may differ
+        from what its descriptor holds.
+        """
+        by_kernel = kernel_sender(self.stream)
+        raw = getattr(file, "raw", None) if type(file) in _BUFFERED else file
+        if by_kernel is None or type(raw) is not FileIO:
+            return 0
+        file.flush()
+        offset, waiter = file.tell(), _Waiter()
+
+        def start() -> Future[int] | None:
+            stream = self.stream
+            if not stream.may_send(count) or stream.no_content or stream.phase != STARTED:
+                return None
+            sending = by_kernel(stream, raw.fileno(), offset, count)
+            if sending is None:
+                return None
+            outcome: Future[int] = Future()
+            sending.add_done_callback(partial(_copy_outcome, outcome, waiter))
+            return outcome
+
+        outcome = self._on_loop(start)
+        if outcome is None:
+            return 0
+        waiter.wait(self._loop)
+        sent = outcome.result()
+        file.seek(offset + sent)
+        self._check_connected()
+        return sent
 
     def _check_connected(self) -> None:
         if self.stream.disconnected or self.stream.aborted:
@@ -231,6 +271,17 @@ class _Waiter:
         while not self._event.wait(LOOP_CHECK):
             if loop.is_closed():
                 raise ClientDisconnected(LOOP_GONE)
+
+
+def _copy_outcome(outcome: Future[int], waiter: _Waiter, sending: asyncio.Future[int]) -> None:
+    """Give a thread what a future of the loop's has come to."""
+    if sending.cancelled():
+        outcome.set_result(0)
+    elif (exc := sending.exception()) is not None:
+        outcome.set_exception(exc)
+    else:
+        outcome.set_result(sending.result())
+    waiter.wake(sending)
 
 
 def _cross(call: Callable[[], T], outcome: Future[T]) -> None:

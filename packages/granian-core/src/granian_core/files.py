@@ -140,6 +140,33 @@ async def _send_rest(
         raise
 
 
+async def send_open_file(stream: HTTPStream, fd: int, offset: int, count: int) -> int:
+    """Send bytes of a descriptor as content of a response that has started.
+
+    The descriptor stays the caller's, and its position where it is.
+
+    Args:
+        stream: The exchange.
+        fd: Of a regular file.
+        offset: First byte to send.
+        count: How many to send.
+
+    Returns:
+        How many were sent: fewer if the file ended, or the response did.
+
+    Raises:
+        OSError: Reading failed.
+        LocalProtocolError: More is sent than Content-Length says.
+    """
+    if stream.no_content:
+        return 0
+    file = OpenFile(os.dup(fd))
+    try:
+        return await send_part(stream, file, offset, count)
+    finally:
+        file.close()
+
+
 async def send_part(stream: HTTPStream, file: OpenFile, offset: int, count: int) -> int:
     """Send *count* bytes of *file* from *offset* as content of a response that has started.
 
@@ -152,7 +179,8 @@ async def send_part(stream: HTTPStream, file: OpenFile, offset: int, count: int)
     """
     sent = 0
     while sent < count and not stream.response_complete:
-        if count - sent > BLOCK_SIZE and (by_kernel := kernel_sender(stream)) is not None:
+        by_kernel = kernel_sender(stream) if count - sent > BLOCK_SIZE else None
+        if by_kernel is not None and stream.may_send(count - sent):
             await stream.drain()
             sending = by_kernel(stream, file.fd, offset + sent, count - sent)
             if sending is not None and (done := await sending):

@@ -109,6 +109,19 @@ class HTTPProtocol:
     # has a transport to return, raises. Faults in the arguments leave the response
     # unsent, so that an error handler of the application can still answer.
 
+    def early_hints(self, headers: HeaderPairs) -> None:
+        """Send 103 Early Hints (RFC 8297) before the response; nothing once that was sent.
+
+        Clients of HTTP/1.0 get none. (Deviation: RSGI has no such method.)
+
+        Raises:
+            TypeError: *headers* is not a sequence of 2-tuples of str.
+            LocalProtocolError: A field is invalid.
+        """
+        fields = encode_headers(headers)
+        if not self._responded:
+            self._stream.inform(103, fields)
+
     def response_empty(self, status: int = 200, headers: HeaderPairs = ()) -> None:
         """Send a response without a body.
 

@@ -43,6 +43,7 @@ class WSGIInterface(BaseInterface):
         """Call the application and send what it returns. Runs on a pool thread."""
         environ = request_environ(stream.stream, self._constants, Input(stream))
         responder = Responder(stream)
+        environ["wsgi.early_hints"] = responder.early_hints
         result = self._application(environ, responder.start_response)
         try:
             responder.send(result)

@@ -196,6 +196,20 @@ class Responder:
         self._status = parsed
         return self.write
 
+    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+        """Send 103 Early Hints (RFC 8297): the environ's ``wsgi.early_hints``.
+
+        May be called any number of times before the head leaves; clients of HTTP/1.0 get none.
+
+        Args:
+            headers: Fields, such as ``[("Link", "</a.css>; rel=preload; as=style")]``.
+
+        Raises:
+            TypeError: They are not a list of ``(str, str)`` tuples.
+            LocalProtocolError: A field is invalid, or the response has started.
+        """
+        self._stream.inform(103, encode_headers(headers))
+
     def write(self, data: bytes) -> None:
         """Send a block at once: the imperative way that PEP 3333 keeps for old code.
 
