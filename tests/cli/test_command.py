@@ -29,6 +29,8 @@ def sample(spec: OptionSpec, directory: Path) -> tuple[str, Any]:
     """Return a text for an option that is not its default, and the value it means."""
     if spec.parameter == "interface_option":
         return "key=value", "key=value"
+    if spec.parameter == "static_path_route":
+        return "/files", "/files"
     if choices := option_choices(spec):
         choice = next(choice for choice in choices if choice != spec.default)
         return choice.upper(), choice
@@ -63,16 +65,22 @@ COMPANIONS = {
     "--workers-max-requests-jitter": ["--workers-max-requests", "100"],
 }
 """Options that make no sense alone."""
-PAIRED = {"--ssl-certificate": "--ssl-keyfile", "--ssl-keyfile": "--ssl-certificate"}
+PAIRED = {
+    "--ssl-certificate": ("--ssl-keyfile", __file__),
+    "--ssl-keyfile": ("--ssl-certificate", __file__),
+    "--static-path-route": ("--static-path-mount", str(Path(__file__).parent)),
+    "--static-path-mount": ("--static-path-route", "/files"),
+}
 """Options that come as often as another."""
 
 
 def value_of(spec: OptionSpec, arguments: list[str]) -> Any:
     companions = COMPANIONS.get(spec.flag, [])
     if spec.flag in PAIRED:
-        variable = os.environ.get(spec.variable, "").split(os.pathsep)
+        separator = os.pathsep if spec.type is Path else " "
+        variable = os.environ.get(spec.variable, "").split(separator)
         count = arguments.count(spec.flag) or len([text for text in variable if text])
-        companions = [PAIRED[spec.flag], __file__] * count
+        companions = [*PAIRED[spec.flag]] * count
     configuration = parse([*arguments, *companions, "x:app"])
     return getattr(getattr(configuration, spec.section), spec.field)
 
@@ -109,8 +117,10 @@ def test_repeated_options(flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     spec = SPECS[flag]
     if spec.type is Path:
         first, second = tmp_path / "one", tmp_path / "two"
-        first.touch()
-        second.touch()
+        for path in (first, second):
+            path.mkdir() if spec.kind == "directory" else path.touch()
+    elif flag == "--static-path-route":
+        first, second = "/one", "/two"  # type: ignore[assignment]
     else:
         first, second = "a=1", "b=2"  # type: ignore[assignment]
     expected = (first, second)

@@ -34,10 +34,6 @@ _NOT_YET: dict[str, object] = {
     "runtime_blocking_threads": None,
     "runtime_mode": "auto",
     "websockets": True,
-    "static_path_route": None,
-    "static_path_mount": None,
-    "static_path_dir_to_file": None,
-    "static_path_expires": 86_400,
     "metrics_enabled": False,
     "metrics_scrape_interval": 15,
     "metrics_address": "127.0.0.1",
@@ -45,8 +41,8 @@ _NOT_YET: dict[str, object] = {
 }
 """Keywords of Granian that do nothing yet, with the one value that asks for nothing."""
 
-_FILES = ("ssl_certificate", "ssl_keyfile", "ssl_crl")
-"""Settings that take one file as well as several."""
+_FILES = ("ssl_certificate", "ssl_keyfile", "ssl_crl", "static_path_mount")
+"""Settings that take one path as well as several."""
 
 _LEAST = {"workers": 1, "backlog": 128, "backpressure": 1}
 """Numbers that are raised to the least that makes sense, as Granian does."""
@@ -91,6 +87,9 @@ class Granian:
         for name in _FILES:
             if name in parameters:
                 parameters[name] = _paths(parameters[name])
+        route = parameters.get("static_path_route", ())
+        if route is None or isinstance(route, str):
+            parameters["static_path_route"] = (route,) if route else ()
         if parameters.get("ssl_ca") is not None:
             parameters["ssl_ca"] = Path(parameters["ssl_ca"])
         for name, least in _LEAST.items():

@@ -29,6 +29,7 @@ from granian_core.settings import (
     HTTPMode,
     Limits,
     ServerConfig,
+    StaticSettings,
     TaskImpl,
     TLSSettings,
     check_bounds,
@@ -413,6 +414,7 @@ class Configuration:
     http2: HTTP2Settings = HTTP2Settings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
+    static: StaticSettings = StaticSettings()
     log: LogSettings = LogSettings()
     reload: ReloadSettings = ReloadSettings()
 
@@ -450,6 +452,7 @@ class Configuration:
             http=self.network.http,
             limits=self.limits,
             tls=self.tls,
+            static=self.static,
             backlog=self.network.backlog,
             backpressure=self.backpressure,
             access_log_format=access_log_format,
@@ -502,6 +505,7 @@ SECTIONS = (
     Section("HTTP/1", "http1", HTTP1Settings),
     Section("HTTP/2", "http2", HTTP2Settings),
     Section("TLS", "tls", TLSSettings),
+    Section("Static files", "static", StaticSettings),
     Section("Limits", "limits", Limits),
     Section("Logging", "log", LogSettings),
     Section("Reload", "reload", ReloadSettings),
