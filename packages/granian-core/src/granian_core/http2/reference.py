@@ -474,7 +474,9 @@ class ReferenceEngine:
         if stream_id and stream_id not in self._streams:
             self._how_closed(stream_id)
             return
-        for event in self._feed(raw):
+        # Anew, because the reserved bit is not to be looked at (RFC 9113 6.9).
+        size = UINT32.unpack(payload)[0] & MAX_WINDOW
+        for event in self._feed(window_frame(stream_id, size)):
             if isinstance(event, WindowUpdated):
                 self._handler.on_window(stream_id)
             elif isinstance(event, StreamReset):  # h2 has found that the window overflows
