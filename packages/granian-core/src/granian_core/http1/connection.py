@@ -100,6 +100,7 @@ class HTTP1Connection(asyncio.Protocol):
         "_gather_turns",
         "_gathered",
         "_head",
+        "_head_time",
         "_held_data",
         "_keep_alive",
         "_keep_alive_timeout",
@@ -184,6 +185,7 @@ class HTTP1Connection(asyncio.Protocol):
         self._watched: list[HTTPStream] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._held_data: list[bytes] = []
+        self._head_time: float | None = None
         self._gathered: list[bytes] = []
         self._head = b""
         self._pieces: list[bytes] = []
@@ -251,7 +253,7 @@ class HTTP1Connection(asyncio.Protocol):
             return True
         if stream is None or self.phase >= LINGER:
             if self.phase != GONE:
-                self.transport.close()
+                self._close()
             return True
         stream.feed_half_close()
         return True
@@ -296,6 +298,11 @@ class HTTP1Connection(asyncio.Protocol):
             return
         self._resume(_WRITE_HIGH)
         self._wake_writers()
+        if self.phase == HELD and not self._pauses & _NO_PERMIT:
+            if self._context.pressed and (self.engine.buffered or self._held_data):
+                self._await_permit()
+            else:
+                self.admit()
 
     def _wake_writers(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -323,8 +330,13 @@ class HTTP1Connection(asyncio.Protocol):
                     self.transport.resume_reading()
 
     def _hold(self, data: bytes) -> None:
-        """Keep a head until a permit is free; its deadline stands still meanwhile."""
+        """Keep a head until a permit is free; its clock stands still meanwhile."""
+        if self._first or self.phase == HEAD_PHASE:
+            self._head_time = self.deadline - self._context.clock()
         self._held_data.append(data)
+        self._await_permit()
+
+    def _await_permit(self) -> None:
         self.phase = HELD
         self.deadline = self.idle_since = inf
         self._pause(_NO_PERMIT)
@@ -337,18 +349,30 @@ class HTTP1Connection(asyncio.Protocol):
         data = b"".join(self._held_data)
         self._held_data.clear()
         self.phase = IDLE
-        self._resume(_NO_PERMIT)
+        self._resume(_NO_PERMIT | _PIPELINE_FULL)
+        self.engine.next_request()
         if data:
             self.engine.receive_data(data)
-        else:
-            self.engine.next_request()
+        if self.half_closed:
+            self.engine.receive_eof()  # it came before the bytes that it follows
+            self._tell_half_close()
         if self.phase == IDLE:
             self._rest()
 
+    def _tell_half_close(self) -> None:
+        """Tell a request that came up behind the peer's FIN that this has come already."""
+        if self.half_closed and self.stream is not None:
+            self.stream.feed_half_close()
+
     def _await_head(self) -> None:
+        """Start the clock of a head of which a part is here."""
         self.phase = HEAD_PHASE
         self.idle_since = inf
-        if not self._first:
+        if self._head_time is not None:
+            # It was held back before it was complete: its clock goes on.
+            self.deadline = self._context.clock() + self._head_time
+            self._head_time = None
+        elif not self._first:
             self.deadline = self._context.clock() + self._settings.header_read_timeout / 1000
 
     # -- HTTP1Handler -------------------------------------------------------------
@@ -455,7 +479,7 @@ class HTTP1Connection(asyncio.Protocol):
             stream.feed_disconnect()
         self.stream = None
         if reason == CUT_SHORT:
-            self.transport.close()  # it left in the middle of a request: nobody to answer
+            self._close()  # it left in the middle of a request: nobody to answer
         elif pending:
             self._refuse(status, reason)
         else:
@@ -587,7 +611,11 @@ class HTTP1Connection(asyncio.Protocol):
         self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
     ) -> tuple[bytes, int]:
         """Encode a head whose body follows; settle how the body is delimited."""
-        headers = list(headers)
+        if type(headers) is not list:
+            try:
+                headers = list(headers)
+            except TypeError as exc:
+                raise LocalProtocolError("response fields must be pairs of bytes") from exc
         block, declared, flags = encode_fields(headers)
         line = self._head_start(status, reason)
         stream.event_stream = is_event_stream(headers)
@@ -611,6 +639,8 @@ class HTTP1Connection(asyncio.Protocol):
     ) -> int:
         """Send a response head."""
         data, declared = self.encode_head(stream, status, headers, reason)
+        if stream.event_stream and self._context.draining:
+            stream.feed_half_close()  # it begins after the others were told to end
         self._head = data
         self.loop.call_soon(self._flush_pieces)
         return declared
@@ -790,7 +820,7 @@ class HTTP1Connection(asyncio.Protocol):
             self.phase = UNREAD
             self._body_bytes = 0
             self.deadline = self._context.clock() + self._limits.linger_timeout
-        elif engine.buffered or self.half_closed or self._context.draining:
+        elif engine.buffered or self._write_high or self.half_closed or self._context.draining:
             self._next()
         else:
             # Nothing else to consider: the connection rests.
@@ -801,27 +831,30 @@ class HTTP1Connection(asyncio.Protocol):
 
     def _next(self) -> None:
         """The exchange is over in both directions."""
-        self.phase = IDLE
         engine = self.engine
-        if engine.buffered:
-            if self._context.pressed:
-                self._hold_pipelined()
-                return
-            engine.next_request()
-            self._resume(_PIPELINE_FULL)
-        else:
-            engine.next_request()
+        if self._write_high and (engine.buffered or not self._is_leaving):
+            # A peer that does not take its answers gets no further requests answered.
+            self.phase = HELD
+            self.deadline = inf
+            self._pause(_WRITE_HIGH)
+            return
+        if engine.buffered and self._context.pressed:
+            self._await_permit()
+            return
+        self.phase = IDLE
+        engine.next_request()
+        self._resume(_PIPELINE_FULL)
+        self._tell_half_close()
         if self.phase == IDLE and self.stream is None:
             self._rest()
 
-    def _hold_pipelined(self) -> None:
-        self.phase = HELD
-        self._pause(_NO_PERMIT)
-        self._context.waiting.append(self)
+    @property
+    def _is_leaving(self) -> bool:
+        return self.half_closed or self._context.draining
 
     def _rest(self) -> None:
         """Wait for the next head, or for the rest of one that is here in part."""
-        if self.half_closed or self._context.draining:
+        if self._is_leaving:
             self._leave()
             return
         if self.engine.state == HEAD:
@@ -886,11 +919,15 @@ class HTTP1Connection(asyncio.Protocol):
         if self.engine.buffered or self.engine.state in (BODY, HEAD):
             self._linger()
         else:
-            self.phase = LINGER
-            self.deadline = inf
-            self.engine.close()
-            self._flush_gathered()
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close when everything is sent."""
+        self.phase = LINGER
+        self.deadline = self.idle_since = inf
+        self.engine.close()
+        self._flush_gathered()
+        self.transport.close()
 
     def _linger(self) -> None:
         """Half-close, then read and drop for a while, so that the answer is not reset."""
@@ -972,7 +1009,12 @@ class HTTP1Connection(asyncio.Protocol):
         if phase == HEAD_PHASE:
             self._refuse(408, "request head timed out")
         elif phase == LINGER:
-            self.transport.abort()
+            if self.transport.get_write_buffer_size():
+                # The peer's time to read begins when everything is sent; the clock of a
+                # stalled write runs meanwhile.
+                self.deadline = self._context.clock() + self._limits.linger_timeout
+            else:
+                self.transport.abort()
         elif phase == UNREAD:
             self._linger()
         else:
