@@ -8,7 +8,7 @@ import itertools
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable
 
 from granian_core import HTTP2Settings, Limits, Server, ServerConfig, TLSSettings
 from granian_core.settings import HTTPMode
@@ -39,44 +39,41 @@ def pieces(case: Case) -> list[bytes]:
     return [*first, *case.send, ping(PROBE)]
 
 
-def bytewise(parts: Sequence[bytes], step: int = 1) -> list[bytes]:
-    """Return every *step* bytes as a piece."""
-    data = b"".join(parts)
-    return [data[n : n + step] for n in range(0, len(data), step)]
+def whole(part: bytes) -> list[bytes]:
+    """Return a piece as it is."""
+    return [part]
 
 
-def at_random(parts: Sequence[bytes], seed: str) -> list[bytes]:
-    """Return the parts, each cut at random."""
-    rng = random.Random(seed)
-    cut: list[bytes] = []
-    for part in parts:
-        places = sorted(rng.randint(0, len(part)) for _ in range(rng.randint(0, 6)))
-        bounds = itertools.pairwise([0, *places, len(part)])
-        cut += [part[start:end] for start, end in bounds if end > start]
-    return cut
+def bytewise(part: bytes) -> list[bytes]:
+    """Return a piece byte by byte, or in many pieces where it is long."""
+    step = 1 if len(part) < 2000 else 997
+    return [part[n : n + step] for n in range(0, len(part), step)]
 
 
-async def in_memory(
-    case: Case, parts: Sequence[bytes], mode: HTTPMode
-) -> tuple[Reader, BatteryApp]:
-    """Deliver *parts* in memory; the verdict is there when the loop has nothing left to do."""
+def at_random(part: bytes) -> list[bytes]:
+    """Return a piece cut at random, but always alike."""
+    rng = random.Random(part)
+    places = sorted(rng.randint(0, len(part)) for _ in range(rng.randint(0, 6)))
+    bounds = itertools.pairwise([0, *places, len(part)])
+    return [part[start:end] for start, end in bounds if end > start]
+
+
+async def in_memory(case: Case, cut: Callable[[bytes], list[bytes]], mode: HTTPMode) -> None:
+    """Deliver a case in memory; a piece has been dealt with when the loop has nothing to do."""
     app = BatteryApp()
     reader = Reader()
     async with MemoryServer(app, config(case, mode)) as server:
         client = server.connect()
-        for part in parts:
-            if client.transport.is_closing():
-                break
-            client.send(part)
-            if len(part) > 2 or part is parts[-1]:
-                await turns()
-        await turns()
+        for piece in pieces(case):
+            for part in cut(piece):
+                if not client.transport.is_closing():
+                    client.send(part)
+            await turns()
         reader.feed(bytes(client.transport.output))
         open_ = not client.transport.is_closing() and not client.transport.eof_written
         client.abort()
         await turns()
     judge(case, reader, app, open_=open_)
-    return reader, app
 
 
 async def turns() -> None:
@@ -113,15 +110,16 @@ async def over_socket(
             for number, part in enumerate(pieces(case)):
                 output.write(part)
                 # The answer to a PING says that all before it has been dealt with.
-                mark = b"mark%04d" % number
-                if part != ping(PROBE) and case.hello:
+                mark = None
+                if part == ping(PROBE):
+                    mark = PROBE
+                elif case.hello:
+                    mark = b"mark%04d" % number
                     output.write(ping(mark))
                 await output.drain()
-                if not await _read_until(input_, reader, mark if case.hello else None, case):
+                if not await _read_until(input_, reader, mark, case):
                     open_ = False
                     break
-            if open_:
-                open_ = await _read_until(input_, reader, PROBE, case)
         except ConnectionError:
             open_ = False
         output.close()

@@ -14,7 +14,7 @@ from granian_core import TLSSettings
 from granian_core.settings import HTTPMode
 from tests.conformance.http2.cases import ALL, TABLES
 from tests.conformance.http2.model import Case
-from tests.conformance.http2.runner import at_random, bytewise, in_memory, over_socket, pieces
+from tests.conformance.http2.runner import at_random, bytewise, in_memory, over_socket, whole
 
 cases = pytest.mark.parametrize("case", ALL.values(), ids=ALL)
 
@@ -35,25 +35,17 @@ def test_battery_is_large_and_its_names_are_unique() -> None:
 @cases
 @pytest.mark.parametrize("mode", ["auto", "2"])
 def test_case_whole(case: Case, mode: HTTPMode) -> None:
-    asyncio.run(_deliver(case, pieces(case), mode))
+    asyncio.run(in_memory(case, whole, mode))
 
 
 @cases
 def test_case_at_random_cuts(case: Case) -> None:
-    for round_ in range(3):
-        asyncio.run(_deliver(case, at_random(pieces(case), f"{case.id}{round_}"), "auto"))
+    asyncio.run(in_memory(case, at_random, "auto"))
 
 
 @cases
 def test_case_byte_by_byte(case: Case) -> None:
-    """Pieces that have to wait for an answer still do."""
-    step = 1 if sum(map(len, case.send)) < 2000 else 997
-    parts = [piece for part in pieces(case) for piece in bytewise([part], step)]
-    asyncio.run(_deliver(case, parts, "auto"))
-
-
-async def _deliver(case: Case, parts: list[bytes], mode: HTTPMode) -> None:
-    await in_memory(case, parts, mode)
+    asyncio.run(in_memory(case, bytewise, "auto"))
 
 
 @cases

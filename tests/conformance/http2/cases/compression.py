@@ -65,7 +65,7 @@ CASES: list[Case] = [
          **BAD),
     case("state-kept-over-a-refused-stream", "4.3",
          # The malformed request adds to the table all the same.
-         request(b"\x82\x86\x84\x41\x0bexample.org\x00\x01A\x01b") + request(b"\x82\x86\x84\xbe", 3),
+         request(INDEXED + b"\x00\x01A\x01b") + request(b"\x82\x86\x84\xbe", 3),
          resets={1: PROTOCOL_ERROR}, answers={3: 200}),
     case("state-kept-over-trailers-on-a-reset-stream", "4.3",
          frame(HEADERS, END_HEADERS, 1, b"\x83\x86\x84\x41\x01a") + b"\0\0\4\3\0\0\0\0\1\0\0\0\10"

@@ -52,7 +52,8 @@ CASES: list[Case] = [
             "trailing-tab": b"a\t",
         }.items()
     ),
-    case("value-empty", "8.2.1", field(b"x", b""), answers={1: 200}, seen={"headers": [(b"x", b"")]}),
+    case("value-empty", "8.2.1", field(b"x", b""), answers={1: 200},
+         seen={"headers": [(b"x", b"")]}),
     case("value-inner-space", "8.2.1", field(b"x", b"a \t b"), answers={1: 200}),
     case("value-obs-text", "RFC 9110 5.5", field(b"x", b"\xe9\xff"), answers={1: 200},
          seen={"headers": [(b"x", b"\xe9\xff")]}),

@@ -42,15 +42,15 @@ CASES: list[Case] = [
     # An application that does not read gets up to 64 KiB, and the window after that.
     case("peer-exceeds-stream-window", "6.9.1", post(path=b"/hold") + FRAME * 9, **BAD, calls=1,
          http2={"initial_stream_window_size": 65_535}),
-    case("peer-fills-stream-window", "6.9.1", post(path=b"/hold") + FRAME * 7 + get(3),
+    case("peer-fills-stream-window", "6.9.1", post(path=b"/hold") + FRAME * 6 + get(3),
          answers={3: 200}, calls=2, http2=SMALL),
     # Four connection windows of unread bodies may lie here; one more is the peer's.
     case("peer-exceeds-connection-window", "6.9.1",
-         b"".join(post(n, path=b"/hold") + data(b"x" * 16384, n) * 7 for n in range(1, 17, 2)),
-         **BAD, calls=8, http2=SMALL),
+         b"".join(post(n, path=b"/hold") + data(b"x" * 16384, n) * 6 for n in range(1, 21, 2)),
+         **BAD, calls=9, http2=SMALL),
     case("peer-fills-connection-window", "6.9.1",
-         b"".join(post(n, path=b"/hold") + data(b"x" * 16384, n) * 7 for n in range(1, 11, 2))
-         + get(99), answers={99: 200}, calls=6, http2=SMALL),
+         b"".join(post(n, path=b"/hold") + data(b"x" * 16384, n) * 6 for n in range(1, 17, 2))
+         + get(99), answers={99: 200}, calls=9, http2=SMALL),
     case("padding-counts", "6.9.1",
          post(path=b"/hold") + frame(0, 8, 1, b"\xff" + b"x" * 16383) * 9, **BAD, calls=1,
          http2=SMALL),

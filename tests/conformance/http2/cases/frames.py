@@ -170,7 +170,7 @@ CASES: list[Case] = [
          **OK),
     case("continuation-for-every-byte", "6.10",
          frame(HEADERS, END_STREAM, 1, GET[:-40])
-         + b"".join(frame(CONTINUATION, 0, 1, GET[n : n + 1]) for n in range(len(GET) - 40, len(GET)))
+         + b"".join(frame(CONTINUATION, 0, 1, bytes((byte,))) for byte in GET[-40:])
          + frame(CONTINUATION, END_HEADERS, 1), **OK),
     case("continuation-empty", "6.10",
          frame(HEADERS, END_STREAM, 1) + frame(CONTINUATION, 0, 1)
