@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import h2.connection
 import h2.events
 import pytest
 
+from granian_core.testing.certs import CertificateFiles
 from tests.e2e.serving import IO_TIMEOUT, ServerProcess, read_to_end, read_until, serving
 from tests.e2e.static_cases import CANARY, CASES, LARGE, Case, make_tree
 
@@ -68,6 +70,8 @@ def http2(server: ServerProcess, case: Case) -> Reply:
                 if isinstance(event, h2.events.ResponseReceived):
                     fields = dict(event.headers)
                     status = int(fields.pop(":status"))
+                elif isinstance(event, h2.events.TrailersReceived):
+                    fields |= dict(event.headers)
                 elif isinstance(event, h2.events.DataReceived):
                     body += event.data
                     connection.acknowledge_received_data(event.flow_controlled_length, 1)
@@ -313,3 +317,31 @@ def test_trailers_reach_a_client(servers: dict[str, ServerProcess]) -> None:
     )
 
     assert wire.endswith(b"B\r\napplication\r\n0\r\ngrpc-status: 0\r\n\r\n")
+
+
+def test_trailers_reach_a_client_of_http2(servers: dict[str, ServerProcess]) -> None:
+    reply = http2(servers["asgi"], Case("", "/trailers", 299))
+
+    assert (reply.status, reply.body) == (299, b"application")
+    assert reply.headers["grpc-status"] == "0"
+
+
+def test_over_tls_the_file_is_read(mount: Path, certificate: CertificateFiles) -> None:
+    with (
+        serving(f"{APPS}:asgi", "--static-path-mount", str(mount), tls=certificate) as server,
+        server.client() as client,
+    ):
+        for _ in range(2):
+            assert client.get("/static/large.bin").content == LARGE
+        part = client.get("/static/large.bin", headers={"range": "bytes=5-300004"})
+        assert (part.status_code, part.content) == (206, LARGE[5:300_005])
+
+
+def test_static_files_are_in_the_access_log(mount: Path) -> None:
+    options = ("--static-path-mount", str(mount), "--access-log", "--url-path-prefix", "/prefix")
+    with serving(f"{APPS}:rsgi", *options, interface="rsgi") as server:
+        for target in ("/static/a.css", "/static/a.css", "/static/none"):
+            http1(server, Case("", target, 200))
+        server.log.wait_for(r"GET /static/none HTTP/1.1. 404")
+
+    assert len(re.findall(r"GET /static/a.css HTTP/1.1. 200", server.log.text)) == 2
