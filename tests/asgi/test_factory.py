@@ -49,7 +49,7 @@ def test_factories_satisfy_the_protocol_and_say_what_they_are() -> None:
         assert factory.name == name
         assert factory.interface_api == 1
         assert factory.blocking is False
-        assert factory.websockets is False
+        assert factory.websockets is True
         assert factory.default_blocking_threads == 1
 
 

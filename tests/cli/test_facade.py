@@ -62,7 +62,7 @@ def test_numbers_are_raised_to_the_least() -> None:
 
 @pytest.mark.parametrize(
     "keywords",
-    [{"metrics_enabled": True}, {"runtime_threads": 2}, {"websockets": False}],
+    [{"metrics_enabled": True}, {"runtime_threads": 2}],
     ids=lambda keywords: next(iter(keywords)),
 )
 def test_what_is_not_supported_yet_says_so(keywords: dict[str, Any]) -> None:

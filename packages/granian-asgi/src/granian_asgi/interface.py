@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 from collections.abc import Awaitable
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from granian_asgi.http import HTTPExchange, logger
 from granian_asgi.lifespan import Lifespan
+from granian_asgi.websocket import WebSocketExchange
 from granian_core import BaseInterface, ConfigurationError, InterfaceOptions
 
 if TYPE_CHECKING:
     from granian_asgi.types import ASGIApplication, Scope
-    from granian_core import Fields, HTTPStream, TLSInfo
+    from granian_core import Fields, HTTPStream, TLSInfo, WebSocketStream
 
 
 class ASGIInterface(BaseInterface):
@@ -32,6 +34,7 @@ class ASGIInterface(BaseInterface):
         self._app = app
         self._root_path = options.root_path
         self._access_log = options.access_log
+        self.websockets = options.websockets
         # What it takes is written at this level; at any other nobody would see it.
         self._debug = logger.isEnabledFor(logging.DEBUG)
         self._state: dict[str, Any] = {}
@@ -93,7 +96,43 @@ class ASGIInterface(BaseInterface):
         return awaitable
 
 
-async def _run_logged(awaitable: Awaitable[None], stream: HTTPStream, scope: Scope) -> None:
+    def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
+        """Call the application for one WebSocket."""
+        headers = stream.headers
+        if not headers or headers[0][0] != b"host":
+            headers = with_host(headers, stream.authority)
+        scope: Scope = {
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "extensions": {"websocket.http.response": {}},
+            "type": "websocket",
+            "http_version": stream.http_version,
+            "server": stream.server,
+            "client": stream.client,
+            "scheme": "wss" if stream.scheme == "https" else "ws",
+            "path": stream.path,
+            "raw_path": stream.raw_path,
+            "query_string": stream.query_string,
+            "headers": headers,
+            "subprotocols": list(stream.subprotocols),
+            "root_path": self._root_path,
+            "state": self._state.copy(),
+        }
+        if stream.tls is not None:
+            scope["extensions"]["tls"] = tls_extension(stream.tls)
+        # The line is written when the handshake is answered, not when the application ends.
+        note = functools.partial(note_for_log, stream, scope) if self._access_log else None
+        exchange = WebSocketExchange(stream, note)
+        awaitable = self._app(scope, exchange.receive, exchange.send)
+        if awaitable is None:
+            raise TypeError("the ASGI application returned None instead of an awaitable")
+        if self._access_log:
+            return _run_logged(awaitable, stream, scope)
+        return awaitable
+
+
+async def _run_logged(
+    awaitable: Awaitable[None], stream: HTTPStream | WebSocketStream, scope: Scope
+) -> None:
     """Run the application; let the access log see what its proxy wrappers found out."""
     try:
         await awaitable
@@ -101,7 +140,7 @@ async def _run_logged(awaitable: Awaitable[None], stream: HTTPStream, scope: Sco
         note_for_log(stream, scope)
 
 
-def note_for_log(stream: HTTPStream, scope: Scope) -> None:
+def note_for_log(stream: HTTPStream | WebSocketStream, scope: Scope) -> None:
     """Copy client and scheme from *scope*, as far as the application left them sound."""
     client, scheme = scope.get("client"), scope.get("scheme")
     if client is None:
@@ -148,8 +187,8 @@ class ASGIFactory:
     """Version of the interface API that this adapter is written for."""
     blocking: bool = False
     """Applications run on the event loop."""
-    websockets: bool = False
-    """WebSockets are not served yet; upgrade requests arrive as plain requests."""
+    websockets: bool = True
+    """Applications get the handshakes of WebSockets."""
     default_blocking_threads: int = 1
     """There is no use for more."""
 

@@ -33,7 +33,6 @@ _NOT_YET: dict[str, object] = {
     "runtime_threads": 1,
     "runtime_blocking_threads": None,
     "runtime_mode": "auto",
-    "websockets": True,
     "metrics_enabled": False,
     "metrics_scrape_interval": 15,
     "metrics_address": "127.0.0.1",

@@ -32,6 +32,7 @@ from granian_core.settings import (
     StaticSettings,
     TaskImpl,
     TLSSettings,
+    WebSocketSettings,
     check_bounds,
 )
 from granian_core.settings import option as core_option
@@ -164,6 +165,11 @@ class NetworkSettings:
         maximum=0o777,
     )
     http: HTTPMode = _core_server_option("http")
+    websockets: bool = option(
+        True,
+        help="Serve WebSockets; otherwise their handshakes are plain requests.",
+        flag="--ws",
+    )
     backlog: int = _core_server_option("backlog")
 
     def __post_init__(self) -> None:
@@ -412,6 +418,7 @@ class Configuration:
     processes: ProcessSettings = ProcessSettings()
     http1: HTTP1Settings = HTTP1Settings()
     http2: HTTP2Settings = HTTP2Settings()
+    websocket: WebSocketSettings = WebSocketSettings()
     limits: Limits = Limits()
     tls: TLSSettings = TLSSettings()
     static: StaticSettings = StaticSettings()
@@ -450,6 +457,7 @@ class Configuration:
             # The supervisor has said that it is raised; workers need not say it again.
             http2=dataclasses.replace(self.http2, max_frame_size=self.http2.frame_size),
             http=self.network.http,
+            websocket=self.websocket,
             limits=self.limits,
             tls=self.tls,
             static=self.static,
@@ -504,6 +512,7 @@ SECTIONS = (
     Section("Processes", "processes", ProcessSettings),
     Section("HTTP/1", "http1", HTTP1Settings),
     Section("HTTP/2", "http2", HTTP2Settings),
+    Section("WebSocket", "websocket", WebSocketSettings),
     Section("TLS", "tls", TLSSettings),
     Section("Static files", "static", StaticSettings),
     Section("Limits", "limits", Limits),

@@ -180,7 +180,7 @@ class Worker:
         options = InterfaceOptions(
             root_path=application.url_path_prefix or "",
             blocking_pool=pool,
-            websockets=False,
+            websockets=factory.websockets and self.configuration.network.websockets,
             access_log=self.configuration.log.log_access_enabled,
             worker_id=self.spec.number,
             workers=self.configuration.processes.workers,

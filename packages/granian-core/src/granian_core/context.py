@@ -152,9 +152,7 @@ class ConnectionContext:
         if self.access_log is not None:
             stream.started_at = time.time()
 
-    def run_websocket(
-        self, stream: HTTPStream, open_link: OpenLink, *, keyed: bool = True
-    ) -> None:
+    def run_websocket(self, stream: HTTPStream, open_link: OpenLink, *, keyed: bool = True) -> None:
         """Hand a WebSocket handshake to the interface, or refuse it.
 
         Args:

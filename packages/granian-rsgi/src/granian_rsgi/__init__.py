@@ -6,8 +6,14 @@ from granian_rsgi.errors import ProtocolClosed, ProtocolError
 from granian_rsgi.headers import HeaderPairs, Headers
 from granian_rsgi.http import HTTPProtocol
 from granian_rsgi.interface import RSGIFactory, RSGIInterface, rsgi
-from granian_rsgi.scope import RSGI_VERSION, HTTPScope, Scope
+from granian_rsgi.scope import RSGI_VERSION, HTTPScope, Scope, WebsocketScope
 from granian_rsgi.transport import HTTPStreamTransport
+from granian_rsgi.websocket import (
+    WebsocketMessage,
+    WebsocketMessageType,
+    WebsocketProtocol,
+    WebsocketTransport,
+)
 
 __all__ = [
     "RSGI_VERSION",
@@ -21,5 +27,10 @@ __all__ = [
     "RSGIFactory",
     "RSGIInterface",
     "Scope",
+    "WebsocketMessage",
+    "WebsocketMessageType",
+    "WebsocketProtocol",
+    "WebsocketScope",
+    "WebsocketTransport",
     "rsgi",
 ]

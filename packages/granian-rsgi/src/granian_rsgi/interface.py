@@ -16,14 +16,17 @@ from granian_core import (
     StartupError,
 )
 from granian_rsgi.http import HTTPProtocol
-from granian_rsgi.scope import HTTPScope, bracketed
+from granian_rsgi.scope import HTTPScope, WebsocketScope, bracketed
+from granian_rsgi.websocket import WebsocketProtocol
 
 if TYPE_CHECKING:
-    from granian_core import HTTPStream
+    from granian_core import HTTPStream, WebSocketStream
 
 logger = logging.getLogger("_granian.rsgi")
 
-Application: TypeAlias = Callable[[HTTPScope, HTTPProtocol], Awaitable[None]]
+Application: TypeAlias = Callable[
+    [HTTPScope | WebsocketScope, HTTPProtocol | WebsocketProtocol], Awaitable[None]
+]
 
 
 class RSGIInterface(BaseInterface):
@@ -42,6 +45,7 @@ class RSGIInterface(BaseInterface):
         self._target = target
         self._application = _application(target)
         self._access_log = options.access_log
+        self.websockets = options.websockets
 
     def setup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Call ``__rsgi_init__``.
@@ -70,14 +74,26 @@ class RSGIInterface(BaseInterface):
 
     def handle_http(self, stream: HTTPStream) -> Awaitable[None]:
         """Call the application; what it returns is run by the server as it is."""
-        if self._access_log and stream.client is not None:
-            # The scope is read-only, so what the application sees is known already.
-            host, port = stream.client
-            stream.log_client = (bracketed(host), port)
+        self._note_client(stream)
         awaitable = self._application(HTTPScope(stream), HTTPProtocol(stream))
         if awaitable is None:  # what the server would take for "dealt with on the spot"
             raise TypeError("the RSGI application returned None instead of an awaitable")
         return awaitable
+
+
+    def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
+        """Call the application for one WebSocket."""
+        self._note_client(stream)
+        awaitable = self._application(WebsocketScope(stream), WebsocketProtocol(stream))
+        if awaitable is None:
+            raise TypeError("the RSGI application returned None instead of an awaitable")
+        return awaitable
+
+    def _note_client(self, stream: HTTPStream | WebSocketStream) -> None:
+        if self._access_log and stream.client is not None:
+            # The scope is read-only, so what the application sees is known already.
+            host, port = stream.client
+            stream.log_client = (bracketed(host), port)
 
 
 class RSGIFactory:
@@ -86,7 +102,7 @@ class RSGIFactory:
     name = "rsgi"
     interface_api = INTERFACE_API
     blocking = False
-    websockets = False
+    websockets = True
     default_blocking_threads = 1
 
     def __call__(self, target: object, options: InterfaceOptions) -> RSGIInterface:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from granian_rsgi.headers import Headers
 
 if TYPE_CHECKING:
-    from granian_core import Address, HTTPStream
+    from granian_core import Address, HTTPStream, WebSocketStream
 
 RSGI_VERSION = "1.6"
 
@@ -25,7 +25,7 @@ class Scope:
 
     rsgi_version = RSGI_VERSION
 
-    def __init__(self, stream: HTTPStream) -> None:
+    def __init__(self, stream: HTTPStream | WebSocketStream) -> None:
         self._stream = stream
         self._headers: Headers | None = None
 
@@ -85,6 +85,14 @@ class HTTPScope(Scope):
     __slots__ = ()
 
     proto: Literal["http"] = "http"
+
+
+class WebsocketScope(Scope):
+    """Scope of a WebSocket; its scheme is ``http`` or ``https`` too."""
+
+    __slots__ = ()
+
+    proto: Literal["ws"] = "ws"
 
 
 def bracketed(host: str) -> str:

@@ -25,7 +25,7 @@ class _Closed(Settled):
         raise ProtocolClosed
 
 
-_CLOSED = _Closed()
+CLOSED = _Closed()
 
 
 class HTTPStreamTransport:
@@ -65,7 +65,7 @@ class HTTPStreamTransport:
     def _send(self, data: Data) -> Coroutine[Any, Any, None]:
         stream = self._stream
         if stream.response_complete:
-            return _CLOSED
+            return CLOSED
         stream.write(data)
         return self._drain() if stream.write_blocked else COMPLETED
 

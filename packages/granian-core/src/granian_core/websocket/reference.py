@@ -39,6 +39,8 @@ class LengthGuard(Extension):
         self._max_fragments = settings.max_fragments
         self._total = 0
         self._fragments = 0
+        self._length = 0
+        self._control = False
 
     def enabled(self) -> bool:
         """Yes: it is never negotiated."""
@@ -55,19 +57,30 @@ class LengthGuard(Extension):
         rsv: RsvBits,
         payload_length: int,
     ) -> CloseReason | RsvBits:
-        """Count a data frame towards its message."""
+        """Judge a frame by its header.
+
+        wsproto asks again, with the same answer, when a header arrives in pieces; so frames
+        are counted when they are complete.
+        """
         if opcode >= Opcode.CLOSE:
+            self._control = True
             return _NO_RSV
+        self._control = False
         if opcode is not Opcode.CONTINUATION:
             self._total = self._fragments = 0
-        self._total += payload_length
-        self._fragments += 1
+        self._length = payload_length
         # Compressed or not: no compressor makes a message longer but by a few bytes.
-        if payload_length > self._max_frame or self._total > self._max_message:
+        if payload_length > self._max_frame or self._total + payload_length > self._max_message:
             return CloseReason.MESSAGE_TOO_BIG
-        if self._fragments > self._max_fragments:
+        if self._fragments >= self._max_fragments:
             return CloseReason.POLICY_VIOLATION
         return _NO_RSV
+
+    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> None:
+        """Count a data frame towards its message."""
+        if not self._control:
+            self._total += self._length
+            self._fragments += 1
 
 
 class ReferenceEngine:

@@ -292,9 +292,13 @@ class WebSocketStream:
             self._writers.append(waiter)
             await waiter
 
-    async def wait_disconnect(self) -> None:
-        """Wait until the client has left before the handshake was answered."""
-        await self.request.wait_disconnect()
+    async def wait_answer(self) -> None:
+        """Wait until the handshake was answered, or the client has left.
+
+        A half-close counts as leaving: a WebSocket has no such state.
+        """
+        if not self.answered:
+            await self.request.wait_end()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Start the closing handshake; a second time, or after the peer's close, do nothing.
