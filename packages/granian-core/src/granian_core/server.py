@@ -309,9 +309,11 @@ class Server:
 
     def _note_drained(self) -> None:
         context = self.context
-        if context.streams or context.websockets or context.connections:
+        if self._drained is None:
             return
-        if self._drained is not None:
+        if context.streams or context.websockets or context.connections:
+            self._drained.clear()  # the last of the accept queue may come after a moment of rest
+        else:
             self._drained.set()
 
     async def _drain(self, timeout: float, grace: float) -> None:
