@@ -80,7 +80,6 @@ class RSGIInterface(BaseInterface):
             raise TypeError("the RSGI application returned None instead of an awaitable")
         return awaitable
 
-
     def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
         """Call the application for one WebSocket."""
         self._note_client(stream)
