@@ -138,7 +138,7 @@ class Harness:
 
     async def _start(self, app: str, engine: str, case: Case) -> Target:
         http1 = dataclasses.replace(HTTP1Settings(**case.http1), engine=engine)  # type: ignore[arg-type]
-        config = ServerConfig(http1=http1, limits=Limits(**case.limits))
+        config = ServerConfig(http="1", http1=http1, limits=Limits(**case.limits))
         seen: list[Record] = []
         listener = socket.create_server(("127.0.0.1", 0))
         server = Server(make_interface(app, seen), sockets=[listener], config=config)

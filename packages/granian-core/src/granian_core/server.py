@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from granian_core.access import compile_access_log
 from granian_core.context import Connection, ConnectionContext
-from granian_core.listener import Listeners
+from granian_core.listener import Listeners, Notice, usable_descriptors
 from granian_core.negotiation import ConnectionChooser, alpn_protocols, warn_of_frame_size
 from granian_core.settings import ServerConfig
 from granian_core.tls import TLSEndpoint, TLSTransport
@@ -39,6 +39,8 @@ _Self = TypeVar("_Self", bound="Server")
 
 CANCEL_GRACE = 1.0
 """Seconds that applications get at each step of the drain deadline."""
+SWEEP_DELAY = 0.05
+"""Seconds that a loop gets to read what arrived while it was held up."""
 DRAIN_TICK = 0.05
 """Seconds between looks at idle connections while draining."""
 IDLE_GRACE = 0.25
@@ -93,7 +95,12 @@ class Server:
         self._swept_at = 0.0
         self._period = sweep_period(self.config)
         self._drained: asyncio.Event | None = None
-        self._idle_candidates: list[Connection] = []
+        self._sweep_put_off = False
+        self._stopping = asyncio.Lock()
+        self._max_connections = self.config.max_connections
+        self._max_descriptors = usable_descriptors()
+        self._notice = Notice()
+        self._idle_candidates: list[tuple[float, Connection]] = []
         self._chooser = ConnectionChooser(self.config)
         self._tls: TLSEndpoint | None = None
         if self.config.tls.enabled:
@@ -135,6 +142,7 @@ class Server:
         self.setup(loop)
         warn_of_frame_size(self.config.http2)
         self._drained = asyncio.Event()
+        self._warn_of_descriptors()
         try:
             await self.interface.startup()
         except BaseException:
@@ -198,6 +206,10 @@ class Server:
         Args:
             final: Nobody else accepts from these sockets: empty their queues first.
         """
+        async with self._stopping:
+            await self._stop_accepting(final=final)
+
+    async def _stop_accepting(self, *, final: bool) -> None:
         if self.state is not ServerState.SERVING:
             return
         self.state = ServerState.DRAINING
@@ -211,19 +223,23 @@ class Server:
     async def stop(self, timeout: float = 25.0, *, final: bool = True) -> None:
         """Stop accepting, answer what was accepted, shut the application down.
 
+        Does nothing if the server has not started or has stopped; a second call waits
+        for the first.
+
         Args:
             timeout: Seconds for requests in progress; after them applications are told
                 that their clients are gone, then cancelled, then connections are dropped.
             final: As for `stop_accepting`.
         """
-        await self.stop_accepting(final=final)
-        if self.state is not ServerState.DRAINING:
-            return
-        await self._drain(timeout, IDLE_GRACE if final else REPLACED_IDLE_GRACE)
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        await self.interface.shutdown()
-        self.state = ServerState.STOPPED
+        async with self._stopping:
+            await self._stop_accepting(final=final)
+            if self.state is not ServerState.DRAINING:
+                return
+            await self._drain(timeout, IDLE_GRACE if final else REPLACED_IDLE_GRACE)
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            self.state = ServerState.STOPPED
+            await self.interface.shutdown()
 
     def teardown(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the interface clean up; a worker calls this once the loop has stopped."""
@@ -232,8 +248,12 @@ class Server:
             self.interface.teardown(loop)
 
     async def __aenter__(self: _Self) -> _Self:
-        """Start."""
-        await self.start()
+        """Start; what was set up is torn down if that fails."""
+        try:
+            await self.start()
+        except BaseException:
+            self.teardown(asyncio.get_running_loop())
+            raise
         return self
 
     async def __aexit__(
@@ -243,8 +263,10 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         """Stop and tear down."""
-        await self.stop()
-        self.teardown(asyncio.get_running_loop())
+        try:
+            await self.stop()
+        finally:
+            self.teardown(asyncio.get_running_loop())
 
     # -- accepting --------------------------------------------------------------
 
@@ -254,19 +276,28 @@ class Server:
             self._note_drained()
         if self._listeners is None or self.state is not ServerState.SERVING:
             return
-        context = self.context
-        full = len(context.connections) >= self.config.max_connections
-        if full and not context.pressed:
-            full = not self._find_idle()
-        self._listeners.set_accepting(not (context.pressed or full))
+        accepting = not self.context.pressed
+        if accepting and self._is_full() and not self._find_idle():
+            accepting = False
+            self._notice.warn(
+                "Accepting pauses: all of %d connections are busy", len(self.context.connections)
+            )
+        self._listeners.set_accepting(accepting)
+
+    def _is_full(self) -> bool:
+        """Whether there are as many connections, or descriptors for them, as there may be."""
+        count = len(self.context.connections)
+        return (
+            count >= self._max_connections
+            or count + self.context.duplicates >= self._max_descriptors
+        )
 
     def _make_room(self) -> None:
         """Close the longest-idle connection if there are as many as there may be."""
-        context = self.context
-        if len(context.connections) < self.config.max_connections:
+        if not self._is_full():
             return
         while self._find_idle():
-            if self._idle_candidates.pop().close_idle():
+            if self._idle_candidates.pop()[1].close_idle():
                 return
         self._update_accepting()
 
@@ -274,13 +305,29 @@ class Server:
         """Make sure that the last candidate, if any, is idle; the longest-idle is last."""
         for _ in range(2):
             while self._idle_candidates:
-                if self._idle_candidates[-1].idle_since < inf:
+                idle_since, connection = self._idle_candidates[-1]
+                # One that was busy since then is not the longest-idle any more.
+                if idle_since == connection.idle_since:
                     return True
                 self._idle_candidates.pop()
-            idle = [one for one in self.context.connections if one.idle_since < inf]
+            idle = [
+                (one.idle_since, one) for one in self.context.connections if one.idle_since < inf
+            ]
             idle.sort(key=_idle_since, reverse=True)
             self._idle_candidates = idle
         return False
+
+    def _warn_of_descriptors(self) -> None:
+        if self._max_connections <= self._max_descriptors:
+            return
+        # Only what somebody has asked for is worth a warning.
+        asked = self.config.limits.max_connections is not None
+        logger.log(
+            logging.WARNING if asked else logging.INFO,
+            "At most %d of %d connections: the limit of open files is too low (ulimit -n)",
+            self._max_descriptors,
+            self._max_connections,
+        )
 
     # -- deadlines --------------------------------------------------------------
 
@@ -290,8 +337,15 @@ class Server:
 
     def _sweep_and_repeat(self) -> None:
         context = self.context
+        now = context.clock()
+        # A loop that was held up has not listened: first it reads what has arrived, so that
+        # nobody pays for our own delay.
+        self._sweep_put_off = not self._sweep_put_off and now - self._swept_at >= 2 * self._period
+        if self._sweep_put_off:
+            self._sweeper = context.loop.call_later(SWEEP_DELAY, self._sweep_and_repeat)
+            return
         self._sweeper = context.loop.call_later(self._period, self._sweep_and_repeat)
-        self.sweep(context.clock())
+        self.sweep(now)
 
     def sweep(self, now: float) -> None:
         """Refresh the date and act on every deadline that *now* has passed.
@@ -304,6 +358,9 @@ class Server:
         context.refresh_date()
         for connection in list(context.connections):
             connection.sweep(now, elapsed)
+        if self._listeners is not None and not self._listeners.accepting:
+            # A connection that became idle can make room; a descriptor may be free again.
+            self._update_accepting()
 
     # -- draining -----------------------------------------------------------------
 
@@ -333,10 +390,9 @@ class Server:
         if self._drained.is_set():
             return True
         if timeout > 0:
-            try:
-                await asyncio.wait_for(self._drained.wait(), timeout)
-            except asyncio.TimeoutError:
-                return False
+            waiting = asyncio.ensure_future(self._drained.wait())
+            await asyncio.wait({waiting}, timeout=timeout)
+            waiting.cancel()
         return self._drained.is_set()
 
     def _close_idle(self, grace: float) -> None:
@@ -352,10 +408,15 @@ class Server:
     async def _give_up(self) -> None:
         """The deadline has passed: disconnect, cancel, drop; each in its turn."""
         context = self.context
-        logger.warning(
-            "%d requests unfinished at the drain deadline, dropped",
-            len(context.exchanges),
-        )
+        if context.exchanges:
+            logger.warning(
+                "%d requests unfinished at the drain deadline, dropped", len(context.exchanges)
+            )
+        else:
+            logger.warning(
+                "%d connections unfinished at the drain deadline, dropped",
+                len(context.connections),
+            )
         for exchange in context.exchanges:
             exchange.feed_disconnect()
         await asyncio.sleep(0)
@@ -377,8 +438,8 @@ class Server:
         return not any(one.task is not None for one in context.exchanges)
 
 
-def _idle_since(connection: Connection) -> float:
-    return connection.idle_since
+def _idle_since(candidate: tuple[float, Connection]) -> float:
+    return candidate[0]
 
 
 def _readable(fds: list[int]) -> set[int]:

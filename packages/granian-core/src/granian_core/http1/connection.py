@@ -275,6 +275,7 @@ class HTTP1Connection(asyncio.Protocol):
             if self.dup is not None:
                 self.dup.close()
                 self.dup = None
+                self._context.duplicates -= 1
             if stream is not None:
                 stream.feed_disconnect()
         for watched in self._watched:
@@ -982,6 +983,11 @@ class HTTP1Connection(asyncio.Protocol):
             self._leave()
             return True
         return False
+
+    def take_duplicate(self, dup: socket.socket) -> None:
+        """Own a second descriptor of the socket, on which threads send."""
+        self.dup = dup
+        self._context.duplicates += 1
 
     def socket_fd(self) -> int:
         """Return the transport's descriptor, or -1."""

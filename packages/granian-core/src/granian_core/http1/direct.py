@@ -52,25 +52,25 @@ def own_descriptor(connection: HTTP1Connection) -> bool:
     if connection.lock is None:
         connection.lock = threading.Lock()
         if connection.scheme == "http":
-            connection.dup = _duplicate(connection)
+            _duplicate(connection)
     return connection.dup is not None
 
 
-def _duplicate(connection: HTTP1Connection) -> socket.socket | None:
-    """Return a socket of the connection's own, or None if it can not have one."""
+def _duplicate(connection: HTTP1Connection) -> None:
+    """Give the connection a descriptor of its own, if it can have one."""
     # A transport that is closing may name a descriptor that is somebody else's by now.
     fd = -1 if connection.transport.is_closing() else connection.socket_fd()
     if fd < 0:
-        return None
+        return
     try:
         dup = socket.socket(fileno=os.dup(fd))
     except OSError as exc:  # no descriptor is free: the loop can send, too
         logger.debug("%s: threads can not send themselves: %s", connection.client, exc)
-        return None
+        return
     # The descriptor is non-blocking already; the object would wait by itself where an
     # application has called `socket.setdefaulttimeout`.
     dup.settimeout(0)
-    return dup
+    connection.take_duplicate(dup)
 
 
 class DirectStream(BlockingStream):

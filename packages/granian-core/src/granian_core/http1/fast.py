@@ -18,11 +18,11 @@ from granian_core.http1.chunked import ChunkedScanner
 from granian_core.http1.contract import BODY, CHUNKED, IDLE, WAITING, HTTP1Handler
 from granian_core.http1.engine import BaseEngine
 from granian_core.http1.guard import (
+    FIELD_VALUE,
     OWS,
     REQUEST_LINE,
     SPECIAL_FIELDS,
     TOKEN,
-    VALUE_BYTES,
     Fault,
     check_version,
     settle_request,
@@ -232,7 +232,10 @@ def _take_field_line(line: bytes) -> tuple[bytes, bytes]:
             if len(_NAMES) >= _MAX_LINES:
                 _NAMES.clear()
             _NAMES[name] = lower
-    if not colon or value.translate(None, VALUE_BYTES):
+    if not colon or not (
+        # What nearly all values are; the pattern knows the rest.
+        (value.isascii() and value.decode("ascii").isprintable()) or FIELD_VALUE.fullmatch(value)
+    ):
         raise Fault(400, "malformed field line")
     field = (lower, value.strip(OWS))
     if (

@@ -34,8 +34,7 @@ HEAD: Final = re.compile(_REQUEST_LINE + rb"(?:\r\n" + _FIELD_LINE + rb")*")
 REQUEST_LINE: Final = re.compile(_REQUEST_LINE)
 FIELD_LINE: Final = re.compile(_FIELD_LINE)
 TOKEN: Final = re.compile(_TOKEN)
-VALUE_BYTES: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
-"""The bytes that `FIELD_LINE` allows in a value."""
+FIELD_VALUE: Final = re.compile(_VALUE)
 
 # RFC 3986 3.2.2 and 3.2.3: host, without userinfo, and an optional port.
 _HOST: Final = re.compile(

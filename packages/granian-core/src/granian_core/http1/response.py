@@ -40,6 +40,9 @@ _LINES: dict[tuple[bytes, bytes], bytes] = {}
 _MAX_LINES: Final = 1024
 _MAX_LINE_LENGTH: Final = 160
 
+_LENGTH_VALUES: dict[bytes, int] = {}
+"""Declared lengths that have been parsed before."""
+
 _VALUE: Final = re.compile(rb"[^\r\n\0]*")
 
 KEPT_LENGTHS: Final = 4096
@@ -167,11 +170,20 @@ def _take_framing_field(
 
 
 def _take_length(value: bytes, declared: int) -> int:
+    length = _LENGTH_VALUES.get(value)
+    if length is None:
+        length = _parse_length(value)
+    if declared >= 0 and declared != length:
+        raise LocalProtocolError("conflicting Content-Length fields")
+    return length
+
+
+def _parse_length(value: bytes) -> int:
     if type(value) is not bytes or not value.isdigit() or len(value) > 19:
         raise LocalProtocolError(f"invalid Content-Length {value!r}")
-    length = int(value)
-    if declared not in (-1, length):
-        raise LocalProtocolError("conflicting Content-Length fields")
+    if len(_LENGTH_VALUES) >= _MAX_LINES:
+        _LENGTH_VALUES.clear()
+    _LENGTH_VALUES[value] = length = int(value)
     return length
 
 
