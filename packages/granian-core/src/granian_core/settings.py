@@ -580,7 +580,9 @@ class StaticSettings:
     def pairs(self) -> list[tuple[str, Path]]:
         """The routes with their directories, which are absolute."""
         routes = self.route or ("/static",)
-        return [(route, Path(path).absolute()) for route, path in zip(routes, self.mount, strict=False)]
+        return [
+            (route, Path(path).absolute()) for route, path in zip(routes, self.mount, strict=False)
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
