@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
@@ -192,4 +193,25 @@ def test_over_a_unix_socket(tmp_path: Path) -> None:
             assert await client.recv() == "hello"
 
     with serving(f"{RAW}:asgi", uds=tmp_path / "socket") as server:
+        run(scenario())
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+
+    async def scenario() -> None:
+        url = f"wss://{server.host}:{server.port}/ws"
+        async with websockets.connect(url, ssl=context) as client:
+            for message in ("hello", b"\0" * 300_000):
+                await client.send(message)
+                assert await client.recv() == message
+
+    files = ("--ssl-certificate", tmp_path / "cert.pem", "--ssl-keyfile", tmp_path / "key.pem")
+    with serving(f"{RAW}:asgi", *map(str, files)) as server:
         run(scenario())

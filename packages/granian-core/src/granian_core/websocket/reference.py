@@ -134,20 +134,21 @@ class ReferenceEngine:
         self._parts = None
 
     def _advance(self) -> None:
-        if self._running:
+        if self._running or self._stopped():
             return
         self._running = True
         try:
-            while not self.held and not self._closed:
-                # One at a time: a loop that is left would finish wsproto's generator.
-                frame = next(self._wsproto.received_frames(), None)
-                if frame is None:
-                    break
+            for frame in self._wsproto.received_frames():
                 self._take(frame)
+                if self._stopped():
+                    break
         except ParseFailed as exc:
             self._fail(int(exc.code), str(exc))
         finally:
             self._running = False
+
+    def _stopped(self) -> bool:
+        return self.held or self._closed
 
     def _fail(self, code: int, reason: str) -> None:
         self.close()
