@@ -109,6 +109,29 @@ def test_sigterm_under_load_loses_nothing(path: str) -> None:
     assert seconds < 25
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_sigterm_in_a_storm_of_connections_resets_none(loop: str) -> None:
+    """Connection per request: some are being made at any moment of the stop."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+
+    async def main(server: ServerProcess) -> Load:
+        load = Load(server.host, server.port, connections=64, reuse=1, may_be_refused=True)
+        async with load:
+            await load.wait_answered(300)
+            server.process.send_signal(signal.SIGTERM)
+            await load.wait_refused()
+        return load
+
+    for _ in range(5):
+        with serving(APP, "--workers", "2", "--loop", loop) as server:
+            server.log.wait_for("Serving asgi")
+            load = asyncio.run(main(server))
+            assert server.wait() == 0
+        assert load.result.faults == []
+        assert load.result.refused == 64
+
+
 @pytest.mark.skipif(WRK is None, reason="wrk is not installed (Debian package wrk)")
 def test_twenty_reloads_and_a_stop_lose_nothing() -> None:
     async def main(server: ServerProcess) -> Load:
