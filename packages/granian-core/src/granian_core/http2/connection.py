@@ -285,7 +285,6 @@ class HTTP2Connection(asyncio.Protocol):
 
     def on_request(self, stream_id: int, request: Request) -> None:
         """Start an exchange, or let it wait for its turn."""
-        self.deadline = inf
         if request.status:
             self._refuse(stream_id, request.status, request.reason, request.has_body)
             return
@@ -567,8 +566,8 @@ class HTTP2Connection(asyncio.Protocol):
     def on_error(self, code: int, reason: str) -> None:
         """The connection is over; GOAWAY was written."""
         logger.debug("%s: error %d: %s", self.client, code, reason)
-        self._end_all()
         self._linger()
+        self._end_all()
 
     # -- output -----------------------------------------------------------------
 
@@ -806,8 +805,10 @@ class HTTP2Connection(asyncio.Protocol):
 
     def _sweep_open(self, now: float, elapsed: float) -> None:
         if self.deadline <= now:
-            self._leave(NO_ERROR)  # nothing was asked since the connection began
-            return
+            if not self.engine.started:
+                self._leave(NO_ERROR)
+                return
+            self.deadline = inf  # the preface came in time; now the connection is idle, or busy
         if self._head_deadline <= now:
             self.engine.fail(ENHANCE_YOUR_CALM, "request head timed out")
             return
