@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from granian_core import HTTPStream, Limits, ServerConfig
-from granian_core.http1.connection import GATHER_HIGH_WATER, PIPELINE_HIGH_WATER
+from granian_core.http1.connection import PIPELINE_HIGH_WATER
+from granian_core.http1.output import GATHER_HIGH_WATER
 from granian_core.settings import EngineChoice, HTTP1Settings
 from tests.core.http1.serving import (
     CHUNKED,

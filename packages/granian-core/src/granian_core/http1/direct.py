@@ -31,6 +31,7 @@ from granian_core.stream import COMPLETE, PENDING, STARTED, Data, Headers, HTTPS
 
 if TYPE_CHECKING:
     from granian_core.http1.connection import HTTP1Connection
+    from granian_core.http1.output import HTTP1Output
 
 logger = logging.getLogger("_granian.http1")
 
@@ -47,7 +48,7 @@ def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> Blo
     return DirectStream(connection, stream)
 
 
-def own_descriptor(connection: HTTP1Connection) -> bool:
+def own_descriptor(connection: HTTP1Output) -> bool:
     """Make the lock and the descriptor of a connection's own; say if there is one."""
     if connection.lock is None:
         connection.lock = threading.Lock()
@@ -56,7 +57,7 @@ def own_descriptor(connection: HTTP1Connection) -> bool:
     return connection.dup is not None
 
 
-def _duplicate(connection: HTTP1Connection) -> None:
+def _duplicate(connection: HTTP1Output) -> None:
     """Give the connection a descriptor of its own, if it can have one."""
     # A transport that is closing may name a descriptor that is somebody else's by now.
     fd = -1 if connection.transport.is_closing() else connection.socket_fd()

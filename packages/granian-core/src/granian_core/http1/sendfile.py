@@ -16,7 +16,6 @@ Only for plain HTTP/1.1 on TCP and unix sockets: TLS has to see the bytes.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
@@ -25,7 +24,9 @@ from typing import TYPE_CHECKING, Final
 from granian_core.stream import STARTED, HTTPStream
 
 if TYPE_CHECKING:
-    from granian_core.http1.connection import HTTP1Connection
+    import asyncio
+
+    from granian_core.http1.output import HTTP1Output
 
 logger = logging.getLogger("_granian.http1")
 
@@ -42,7 +43,7 @@ class FileSending:
     __slots__ = ("_connection", "_count", "_fd", "_offset", "_sent", "_stream", "_watched", "done")
 
     def __init__(
-        self, connection: HTTP1Connection, stream: HTTPStream, fd: int, offset: int, count: int
+        self, connection: HTTP1Output, stream: HTTPStream, fd: int, offset: int, count: int
     ) -> None:
         self._connection = connection
         self._stream = stream
