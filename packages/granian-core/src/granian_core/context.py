@@ -63,6 +63,7 @@ class ConnectionContext:
         websockets: WebSockets whose application is not done; they hold no permit once
             they are accepted.
         connections: Open connections.
+        duplicates: Descriptors that they hold besides their sockets.
         pressed: No permit is free.
         attention: A thread that ends an exchange must wake the loop (pressed or draining).
         draining: No further request is taken on any connection.
@@ -79,6 +80,7 @@ class ConnectionContext:
         "connections",
         "date",
         "draining",
+        "duplicates",
         "handle_http",
         "handle_websocket",
         "limit",
@@ -118,6 +120,7 @@ class ConnectionContext:
         self.streams: set[HTTPStream] = set()
         self.websockets: set[WebSocketStream] = set()
         self.connections: set[Connection] = set()
+        self.duplicates = 0
         self.waiting: deque[Connection] = deque()
         self.pressed = False
         self.attention = False

@@ -8,12 +8,21 @@ dup's accept loop; what the kernel has queued waits, or another process takes it
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+import time
+from math import inf
+from typing import TYPE_CHECKING, Any, cast
 
 from granian_core.sockets import listen
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +33,14 @@ logger = logging.getLogger("_granian.serve")
 
 ACCEPT_TURNS = 4
 """Turns of the loop from `accept` to `connection_made`: three on asyncio, two on uvloop."""
+ACCEPT_BURST = 64
+"""Connections that are accepted from one socket in one turn of an asyncio loop."""
+RESERVED_DESCRIPTORS = 32
+"""Least files that are left to the application, of those that the process may open."""
+NOTICE_INTERVAL = 60.0
+"""Seconds between two lines in the log that say the same."""
+
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 
 class Listeners:
@@ -38,11 +55,12 @@ class Listeners:
     __slots__ = (
         "_accepting",
         "_backlog",
-        "_changing",
         "_factory",
+        "_is_open",
+        "_notice",
+        "_opening",
         "_servers",
         "_sockets",
-        "_wanted",
     )
 
     def __init__(
@@ -54,10 +72,11 @@ class Listeners:
         self._sockets = list(sockets)
         self._factory = factory
         self._backlog = backlog
-        self._servers: list[asyncio.Server] = []
-        self._wanted = False
+        self._servers: list[asyncio.AbstractServer] = []
         self._accepting = False
-        self._changing: asyncio.Task[None] | None = None
+        self._is_open = False
+        self._opening: asyncio.Task[None] | None = None
+        self._notice = Notice()
 
     @property
     def addresses(self) -> list[Address]:
@@ -70,7 +89,7 @@ class Listeners:
 
     @property
     def accepting(self) -> bool:
-        """Whether new connections are being accepted."""
+        """Whether new connections are accepted, or will be in a turn of the loop."""
         return self._accepting
 
     async def start(self) -> None:
@@ -81,52 +100,76 @@ class Listeners:
         """
         for sock in self._sockets:
             listen(sock, self._backlog)
-        self._wanted = True
+        self._accepting = True
         await self._open()
 
-    def set_accepting(self, wanted: bool) -> None:
-        """Accept, or pause; what changes last wins."""
-        if wanted == self._wanted:
+    def set_accepting(self, accepting: bool) -> None:
+        """Accept, or pause; what changes last wins.
+
+        Accepting may end by itself, where the process has no descriptor left: ask for it
+        again from time to time.
+        """
+        if accepting == self._accepting:
             return
-        self._wanted = wanted
-        if not wanted:
+        self._accepting = accepting
+        if not accepting:
             self._close()
-        elif self._changing is None and self._sockets:
-            self._changing = asyncio.get_running_loop().create_task(self._reopen())
+        elif self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._reopen())
 
     async def _reopen(self) -> None:
         try:
-            if self._wanted and not self._accepting:
+            while self._accepting and not self._is_open:
                 await self._open()
+        except OSError as exc:
+            self._pause_exhausted(exc)
         finally:
-            self._changing = None
-        if not self._wanted:
-            self._close()
+            self._opening = None
+
+    def _pause_exhausted(self, exc: OSError) -> None:
+        self._notice.warn("Accepting pauses: %s", exc.strerror)
+        self._accepting = False
+        self._close()
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
-        self._accepting = True
+        self._is_open = True
         for sock in self._sockets:
-            dup = sock.dup()
-            if sock.family == getattr(socket, "AF_UNIX", None):
-                server = await _create_unix_server(loop, self._factory, dup, self._backlog)
-            else:
-                server = await loop.create_server(self._factory, sock=dup, backlog=self._backlog)
+            server = await self._serve(loop, sock)
+            if not self._is_open:  # paused meanwhile
+                _close_server(loop, server)
+                return
             self._servers.append(server)
 
+    async def _serve(
+        self, loop: asyncio.AbstractEventLoop, sock: socket.socket
+    ) -> asyncio.AbstractServer:
+        dup = self._duplicate(loop, sock)
+        try:
+            if sock.family == getattr(socket, "AF_UNIX", None):
+                return await _create_unix_server(loop, self._factory, dup, self._backlog)
+            # Accepted sockets inherit it. asyncio sets it only where the protocol of the
+            # listening one was named when that was made.
+            dup.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return await loop.create_server(self._factory, sock=dup, backlog=self._backlog)
+        except BaseException:
+            dup.close()
+            raise
+
+    def _duplicate(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> socket.socket:
+        if not isinstance(loop, asyncio.SelectorEventLoop):
+            return sock.dup()
+        fd = os.dup(sock.fileno())
+        paced = _PacedSocket(sock.family, sock.type, sock.proto, fileno=fd)
+        paced.pace(loop, self._pause_exhausted)
+        return paced
+
     def _close(self) -> None:
-        self._accepting = False
+        self._is_open = False
         servers, self._servers = self._servers, []
         loop = asyncio.get_running_loop()
         for server in servers:
-            if isinstance(loop, asyncio.SelectorEventLoop):
-                # asyncio accepts in one turn and attaches to the server in the next; what
-                # is in between would be lost if the server were closed now.
-                for listening in server.sockets:
-                    loop.remove_reader(listening.fileno())
-                loop.call_soon(server.close)
-            else:
-                server.close()
+            _close_server(loop, server)
 
     async def close(self, *, empty_queue: bool) -> None:
         """Stop accepting for good.
@@ -135,9 +178,9 @@ class Listeners:
             empty_queue: Take what the kernel has queued first; for the last process that
                 accepts from these sockets.
         """
-        self._wanted = False
-        if self._changing is not None:
-            await asyncio.gather(self._changing, return_exceptions=True)
+        self._accepting = False
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
         self._close()
         # Those that the loop has accepted count as connections only some turns later; whoever
         # counts them after us must not miss them.
@@ -164,6 +207,77 @@ class Listeners:
                 await loop.connect_accepted_socket(self._factory, accepted)
             except OSError as exc:
                 logger.debug("a queued connection was gone: %s", exc)
+
+
+def usable_descriptors() -> float:
+    """Return how many of the files that this process may open can be connections."""
+    if resource is None:
+        return inf
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit == resource.RLIM_INFINITY:
+        return inf
+    return max(1, limit - max(RESERVED_DESCRIPTORS, limit // 8))
+
+
+class Notice:
+    """Warnings that are worth a line, but not one each time."""
+
+    __slots__ = ("_given_at",)
+
+    def __init__(self) -> None:
+        self._given_at = -inf
+
+    def warn(self, message: str, *args: object) -> None:
+        """Log a warning, unless one was logged in the last minute."""
+        now = time.monotonic()
+        if now - self._given_at >= NOTICE_INTERVAL:
+            self._given_at = now
+            logger.warning(message, *args)
+
+
+class _PacedSocket(socket.socket):
+    """A listening socket as asyncio needs it: a few connections a turn, and no errors.
+
+    asyncio itself accepts as many as the backlog is long before the first of them can say
+    that the server is full, and logs an error for each that the process has no descriptor
+    for.
+    """
+
+    def pace(
+        self, loop: asyncio.AbstractEventLoop, on_exhausted: Callable[[OSError], None]
+    ) -> None:
+        self._loop = loop
+        self._on_exhausted = on_exhausted
+        self._accepted = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self._accepted >= ACCEPT_BURST:
+            raise BlockingIOError(errno.EAGAIN, "enough for this turn")
+        try:
+            result = super().accept()
+        except OSError as exc:
+            if exc.errno not in _EXHAUSTED:
+                raise
+            self._on_exhausted(exc)
+            raise BlockingIOError(errno.EAGAIN, "no descriptor is free") from exc
+        if not self._accepted:
+            self._loop.call_soon(self._end_turn)
+        self._accepted += 1
+        return result
+
+    def _end_turn(self) -> None:
+        self._accepted = 0
+
+
+def _close_server(loop: asyncio.AbstractEventLoop, server: asyncio.AbstractServer) -> None:
+    if isinstance(loop, asyncio.SelectorEventLoop):
+        # asyncio accepts in one turn and attaches to the server in the next; what is in
+        # between would be lost if the server were closed now.
+        for listening in cast("asyncio.Server", server).sockets:
+            loop.remove_reader(listening.fileno())
+        loop.call_soon(server.close)
+    else:
+        server.close()
 
 
 async def _create_unix_server(
