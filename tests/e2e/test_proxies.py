@@ -231,7 +231,16 @@ def test_the_page_recommends_what_is_tested(proxy: Proxy, tmp_path: Path) -> Non
     proxy.arguments(tmp_path, 1, [2, 3])
     (path,) = tmp_path.iterdir()
     page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
-    words = ("max_fails", "keepalive", "proxy_http", "proxy_set", "timeout", "retr", "option", "http")
+    words = (
+        "max_fails",
+        "keepalive",
+        "proxy_http",
+        "proxy_set",
+        "timeout",
+        "retr",
+        "option",
+        "http",
+    )
     recommended = [
         line.strip()
         for line in path.read_text(encoding="utf-8").splitlines()

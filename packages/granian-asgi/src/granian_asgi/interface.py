@@ -95,7 +95,6 @@ class ASGIInterface(BaseInterface):
             raise TypeError("the ASGI application returned None instead of an awaitable")
         return awaitable
 
-
     def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
         """Call the application for one WebSocket."""
         headers = stream.headers
