@@ -441,3 +441,18 @@ def test_shell_completion_script(shell: str) -> None:
         [sys.executable, "-m", "granian"], env=environ, cwd=ROOT, capture_output=True, check=True
     )
     assert f"_GRANIAN_COMPLETE={shell}_complete".encode() in done.stdout
+
+
+@pytest.mark.parametrize("engine", ["auto", "reference"])
+def test_websocket_engine(engine: str) -> None:
+    """Both words name wsproto, so a handshake and an echo are what there is to see."""
+    upgrade = (
+        b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    with (
+        serving("tests.e2e.apps.websocket_raw:asgi", "--ws-engine", engine) as server,
+        server.connect() as sock,
+    ):
+        sock.sendall(upgrade)
+        assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
