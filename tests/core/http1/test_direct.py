@@ -801,7 +801,7 @@ def test_dup_is_made_and_closed_once_for_many_requests(
         app = Threaded(answer)
         kernels = scripted(app)
         async with serving(app) as subject:
-            monkeypatch.setattr("granian_core.http1.direct.os.dup", counting)
+            monkeypatch.setattr(os, "dup", counting)
             client = await subject.connect()
             for _ in range(5):
                 client.send(GET)

@@ -33,7 +33,7 @@ logger = logging.getLogger("_granian.serve")
 
 ACCEPT_TURNS = 4
 """Turns of the loop from `accept` to `connection_made`: three on asyncio, two on uvloop."""
-ACCEPT_BURST = 64
+ACCEPT_BURST = 16
 """Connections that are accepted from one socket in one turn of an asyncio loop."""
 RESERVED_DESCRIPTORS = 32
 """Least files that are left to the application, of those that the process may open."""
@@ -270,14 +270,11 @@ class _PacedSocket(socket.socket):
 
 
 def _close_server(loop: asyncio.AbstractEventLoop, server: asyncio.AbstractServer) -> None:
+    """Close on the next turn: who is accepted in this one has yet to attach to the server."""
     if isinstance(loop, asyncio.SelectorEventLoop):
-        # asyncio accepts in one turn and attaches to the server in the next; what is in
-        # between would be lost if the server were closed now.
         for listening in cast("asyncio.Server", server).sockets:
             loop.remove_reader(listening.fileno())
-        loop.call_soon(server.close)
-    else:
-        server.close()
+    loop.call_soon(server.close)
 
 
 async def _create_unix_server(

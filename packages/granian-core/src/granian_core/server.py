@@ -44,7 +44,7 @@ SWEEP_DELAY = 0.05
 DRAIN_TICK = 0.05
 """Seconds between looks at idle connections while draining."""
 IDLE_GRACE = 0.25
-"""Seconds without a request after which a connection counts as idle while draining.
+"""Seconds without a request after which a connection may be closed to drain or make room.
 
 A client in the middle of a series is told by ``Connection: close`` on its next answer; a
 close under its hands would cost it that request. Nobody who really idles is waited for.
@@ -75,6 +75,10 @@ class Server:
         ConfigurationError: A certificate file can not be used.
 
     Use it as an async context manager, or call `start` and `stop`.
+
+    Attributes:
+        state: Where it is in its life.
+        idle_grace: Seconds without a request after which a final stop closes a connection.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Server:
         self.config = config if config is not None else ServerConfig()
         self.interface = interface
         self.state = ServerState.NEW
+        self.idle_grace = IDLE_GRACE
         self._sockets = sockets
         self._is_set_up = False
         self._context: ConnectionContext | None = None
@@ -235,7 +240,7 @@ class Server:
             await self._stop_accepting(final=final)
             if self.state is not ServerState.DRAINING:
                 return
-            await self._drain(timeout, IDLE_GRACE if final else REPLACED_IDLE_GRACE)
+            await self._drain(timeout, self.idle_grace if final else REPLACED_IDLE_GRACE)
             if self._sweeper is not None:
                 self._sweeper.cancel()
             self.state = ServerState.STOPPED
@@ -277,12 +282,18 @@ class Server:
         if self._listeners is None or self.state is not ServerState.SERVING:
             return
         accepting = not self.context.pressed
-        if accepting and self._is_full() and not self._find_idle():
-            accepting = False
-            self._notice.warn(
-                "Accepting pauses: all of %d connections are busy", len(self.context.connections)
-            )
+        if accepting and self._is_full():
+            accepting = self._find_idle()
         self._listeners.set_accepting(accepting)
+
+    def _retry_accepting(self, listeners: Listeners) -> None:
+        """Look again: a connection became idle perhaps, or a descriptor is free again."""
+        context = self.context
+        self._update_accepting()
+        if not (listeners.accepting or context.pressed or context.draining):
+            self._notice.warn(
+                "Accepting pauses: all of %d connections are busy", len(context.connections)
+            )
 
     def _is_full(self) -> bool:
         """Whether there are as many connections, or descriptors for them, as there may be."""
@@ -302,7 +313,10 @@ class Server:
         self._update_accepting()
 
     def _find_idle(self) -> bool:
-        """Make sure that the last candidate, if any, is idle; the longest-idle is last."""
+        """Make sure that the last candidate, if any, is idle; the longest-idle is last.
+
+        Who came, or was answered, just now does not count: its request may be on the way.
+        """
         for _ in range(2):
             while self._idle_candidates:
                 idle_since, connection = self._idle_candidates[-1]
@@ -310,8 +324,11 @@ class Server:
                 if idle_since == connection.idle_since:
                     return True
                 self._idle_candidates.pop()
+            latest = self.context.clock() - IDLE_GRACE
             idle = [
-                (one.idle_since, one) for one in self.context.connections if one.idle_since < inf
+                (one.idle_since, one)
+                for one in self.context.connections
+                if one.idle_since <= latest
             ]
             idle.sort(key=_idle_since, reverse=True)
             self._idle_candidates = idle
@@ -359,8 +376,7 @@ class Server:
         for connection in list(context.connections):
             connection.sweep(now, elapsed)
         if self._listeners is not None and not self._listeners.accepting:
-            # A connection that became idle can make room; a descriptor may be free again.
-            self._update_accepting()
+            self._retry_accepting(self._listeners)
 
     # -- draining -----------------------------------------------------------------
 
