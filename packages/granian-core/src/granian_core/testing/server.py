@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from granian_core.server import Server
 from granian_core.settings import ServerConfig
 from granian_core.testing.client import DEFAULT_TIMEOUT, MemoryClient
+from granian_core.testing.http2 import MemoryHTTP2Client
 from granian_core.testing.memory import DEFAULT_LOCAL, DEFAULT_PEER, MemoryTransport
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from granian_core.interface import Interface
+
+_CLIENTS = {"1.1": MemoryClient, "2": MemoryHTTP2Client}
 
 
 class MemoryServer:
@@ -32,11 +35,15 @@ class MemoryServer:
         interface: The interface under test.
         config: The server's settings.
         timeout: Seconds that one wait of a client may take, see `MemoryClient`.
+        http_version: What the clients speak: ``"1.1"`` or ``"2"``.
 
     Attributes:
+        http_version: The default of the argument; tests may set it for all of a suite.
         server: The server itself, for what this class has no method for.
         clients: Every client that was connected, in order.
     """
+
+    http_version = "1.1"
 
     def __init__(
         self,
@@ -44,10 +51,12 @@ class MemoryServer:
         config: ServerConfig | None = None,
         *,
         timeout: float | None = DEFAULT_TIMEOUT,
+        http_version: str | None = None,
     ) -> None:
         self.server = Server(interface, config=config or ServerConfig())
         self.clients: list[MemoryClient] = []
         self._timeout = timeout
+        self._client_class = _CLIENTS[http_version or self.http_version]
 
     async def __aenter__(self) -> MemoryServer:
         await self.server.__aenter__()
@@ -64,6 +73,8 @@ class MemoryServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # A test that wants to see the grace stops the server itself.
+        self.server.idle_grace = 0.0
         await self.server.__aexit__(exc_type, exc, traceback)
 
     def connect(
@@ -84,6 +95,6 @@ class MemoryServer:
             asyncio.get_running_loop(), peername=peername, sockname=sockname, extra=extra
         )
         transport.connect(self.server.connection_factory())
-        client = MemoryClient(transport, timeout=self._timeout)
+        client = self._client_class(transport, timeout=self._timeout)
         self.clients.append(client)
         return client

@@ -1,0 +1,59 @@
+"""The HTTP/2 client for tests of adapters: HTTP/1.1 in, HTTP/2 on the way."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from granian_core import BaseInterface, HTTPStream, RemoteProtocolError
+from granian_core.testing import MemoryServer
+
+
+class App(BaseInterface):
+    """Echo, with trailers; or a response that is cut."""
+
+    async def handle_http(self, stream: HTTPStream) -> None:
+        body = await stream.read_all()
+        stream.start(200, [(b"x-version", stream.http_version.encode())])
+        stream.write(b"seen ")
+        if stream.path == "/cut":
+            stream.abort()
+            return
+        stream.write(body)
+        stream.finish([(b"x-size", b"%d" % len(body))])
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_request_is_the_same_over_both_versions(version: str) -> None:
+    async def main() -> None:
+        async with MemoryServer(App(), http_version=version) as server:
+            client = server.connect()
+            for body in (b"", b"hello", b"x" * 200_000):
+                response = await client.request("POST", "/", body=body)
+                assert response.status == 200
+                assert response.header(b"x-version") == version.encode()
+                assert response.body == b"seen " + body
+                assert response.trailers == [(b"x-size", b"%d" % len(body))]
+
+    asyncio.run(main())
+
+
+def test_chunked_body_arrives_as_data() -> None:
+    async def main() -> None:
+        async with MemoryServer(App(), http_version="2") as server:
+            client = server.connect()
+            client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            client.send(b"3\r\nabc\r\n0\r\n\r\n")
+            assert (await client.receive_response()).body == b"seen abc"
+
+    asyncio.run(main())
+
+
+def test_cut_response_is_an_error() -> None:
+    async def main() -> None:
+        async with MemoryServer(App(), http_version="2") as server:
+            with pytest.raises(RemoteProtocolError, match="stream reset"):
+                await server.connect().request("GET", "/cut")
+
+    asyncio.run(main())
