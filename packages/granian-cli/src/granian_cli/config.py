@@ -521,10 +521,6 @@ SECTIONS = (
 )
 
 
-_CORE_KINDS: Mapping[str, Kind] = {"http2_keep_alive_timeout": "duration"}
-"""How values of settings of the core are written, where their type does not say it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionSpec:
     """One command line option, as its field declares it."""
@@ -590,7 +586,7 @@ def _spec(section: Section, field: dataclasses.Field[Any], hint: Any) -> OptionS
         flag=metadata["flag"],
         help=metadata["help"],
         type=bare,
-        kind=metadata.get("kind", _CORE_KINDS.get(from_flag, "")),
+        kind=metadata.get("kind", ""),
         repeatable=repeatable,
         default=field.default,
         default_text=metadata.get("default_text", ""),

@@ -209,6 +209,7 @@ class HTTP2Settings:
         help="Time for the answer to such a PING, after which the connection is closed.",
         flag="--http2-keep-alive-timeout",
         unit="seconds",
+        kind="duration",
         minimum=1,
         kw_only=False,
     )
