@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
+import queue
 import sys
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -370,3 +372,15 @@ def test_failed_start_hands_the_job_to_a_thread_that_became_idle_meanwhile(
 def test_bad_arguments_are_refused(arguments: tuple[int, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BlockingPool(*arguments)
+
+
+@pytest.mark.skipif(not Path("/proc/self/comm").exists(), reason="needs Linux's /proc")
+def test_a_thread_shows_its_name_to_the_system() -> None:
+    pool = BlockingPool(1, name="granian-pool")
+    seen: queue.SimpleQueue[str] = queue.SimpleQueue()
+    pool.submit(
+        lambda: seen.put(Path(f"/proc/self/task/{threading.get_native_id()}/comm").read_text())
+    )
+
+    assert seen.get(timeout=30) == "granian-pool-1\n"
+    assert pool.shutdown(timeout=30)

@@ -16,6 +16,7 @@ Rules:
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections import deque
@@ -25,6 +26,17 @@ from typing import TypeAlias
 logger = logging.getLogger("_granian.pool")
 
 Job: TypeAlias = tuple[Callable[..., object], tuple[object, ...]]
+
+
+def name_thread(name: str) -> None:
+    """Show *name* for the calling thread in ``ps -T`` and ``top -H`` (Linux; 15 bytes).
+
+    CPython does so by itself from 3.14 on.
+    """
+    path = f"/proc/self/task/{threading.get_native_id()}/comm"
+    # Elsewhere, or in a container without /proc, a name is only a convenience.
+    with contextlib.suppress(OSError), open(path, "wb") as comm:
+        comm.write(name.encode()[:15])
 
 
 class _Worker:
@@ -56,7 +68,7 @@ class BlockingPool:
     """
 
     def __init__(
-        self, max_threads: int, idle_timeout: float = 30.0, name: str = "granian-blocking"
+        self, max_threads: int, idle_timeout: float = 30.0, name: str = "granian-pool"
     ) -> None:
         if max_threads < 1:
             raise ValueError(f"max_threads must be at least 1, not {max_threads}")
@@ -167,6 +179,7 @@ class BlockingPool:
         logger.warning("Cannot start another blocking thread (%d are running): %s", threads, exc)
 
     def _work(self, worker: _Worker) -> None:
+        name_thread(threading.current_thread().name)
         lock, idle, queue = self._lock, self._idle, self._queue
         job = worker.job
         while job is not None:
