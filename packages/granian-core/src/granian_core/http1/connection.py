@@ -22,6 +22,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
+from granian_core.addresses import transport_address
 from granian_core.http1.contract import BODY, CUT_SHORT, HEAD, HTTP1Engine
 from granian_core.http1.direct import make_blocking_stream
 from granian_core.http1.output import HTTP1Output
@@ -117,8 +118,8 @@ class HTTP1Connection(HTTP1Output):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self.transport = cast("asyncio.Transport", transport)
-        self.client = _address(transport.get_extra_info("peername"), listener=False)
-        self.server = _address(transport.get_extra_info("sockname"), listener=True)
+        self.client = transport_address(transport.get_extra_info("peername"), listener=False)
+        self.server = transport_address(transport.get_extra_info("sockname"), listener=True)
         now = self._context.clock()
         self.idle_since = now
         self.deadline = now + self._settings.header_read_timeout / 1000
@@ -697,14 +698,3 @@ class HTTP1Connection(HTTP1Output):
     def _time_out_body(self, reason: str) -> None:
         self.engine.close()
         self.on_error(408, reason)
-
-
-def _address(name: object, *, listener: bool) -> Address | None:
-    """Turn a socket name into ``(host, port)``, ``(path, None)``, or None."""
-    if isinstance(name, tuple) and len(name) >= 2:
-        return (str(name[0]), int(name[1]))
-    if not listener:
-        return None
-    if isinstance(name, bytes):
-        name = name.decode("utf-8", "surrogateescape")
-    return (str(name or ""), None)
