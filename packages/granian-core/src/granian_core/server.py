@@ -130,8 +130,8 @@ class Server:
     def setup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the interface prepare; a worker calls this before the loop runs."""
         if not self._is_set_up:
-            self._is_set_up = True
             self.interface.setup(loop)
+            self._is_set_up = True
 
     async def start(self) -> None:
         """Start the application, then accept connections.
@@ -220,8 +220,9 @@ class Server:
         self.state = ServerState.DRAINING
         assert self._listeners is not None
         context = self.context
-        await self._listeners.close(empty_queue=final)
+        # From here on every answer says that it is the connection's last.
         context.draining = context.attention = True
+        await self._listeners.close(empty_queue=final)
         for connection in list(context.connections):
             connection.drain()
 
