@@ -33,7 +33,7 @@ logger = logging.getLogger("_granian.serve")
 
 ACCEPT_TURNS = 4
 """Turns of the loop from `accept` to `connection_made`: three on asyncio, two on uvloop."""
-ACCEPT_BURST = 16
+ACCEPT_BURST = 8
 """Connections that are accepted from one socket in one turn of an asyncio loop."""
 RESERVED_DESCRIPTORS = 32
 """Least files that are left to the application, of those that the process may open."""
@@ -282,10 +282,13 @@ async def _create_unix_server(
     factory: Callable[[], asyncio.Protocol],
     sock: socket.socket,
     backlog: int,
-) -> asyncio.Server:
-    if sys.version_info >= (3, 13) and isinstance(loop, asyncio.BaseEventLoop):
+) -> asyncio.AbstractServer:
+    if sys.version_info >= (3, 13):
         # Pausing must not unlink the path that another process may be serving.
-        return await loop.create_unix_server(
-            factory, sock=sock, backlog=backlog, cleanup_socket=False
-        )
+        try:
+            return await loop.create_unix_server(
+                factory, sock=sock, backlog=backlog, cleanup_socket=False
+            )
+        except TypeError:  # a loop that does not unlink, and does not know the word
+            logger.debug("%s has no cleanup_socket", type(loop).__module__)
     return await loop.create_unix_server(factory, sock=sock, backlog=backlog)
