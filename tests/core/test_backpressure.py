@@ -537,15 +537,15 @@ def test_busy_connections_stay_within_the_limit_of_open_files(loop_name: str) ->
         seen = -1
         while True:
             _, connections = server.ask()
-            if connections == seen:
+            if connections == seen >= 64:
                 break
             seen = connections
             time.sleep(0.1)
-        assert 64 <= connections <= 96 + 3 * ACCEPT_BURST
+        assert connections <= 96 + 3 * ACCEPT_BURST
         before, _ = server.ask()
         time.sleep(1)
         after, _ = server.ask()
-        assert after - before < 0.2
+        assert after - before < 0.5  # seconds of CPU; a spin takes all there is
         for sock in crowd:
             sock.setblocking(False)
             with pytest.raises(BlockingIOError):
@@ -582,7 +582,7 @@ def test_application_that_took_every_file_costs_one_line_not_a_spin() -> None:
         before, _ = server.ask()
         time.sleep(1)
         after, _ = server.ask()
-        assert after - before < 0.2
+        assert after - before < 0.5  # seconds of CPU; a spin takes all there is
         server.ask("free")
         assert server.connect("/").recv(100).startswith(b"HTTP/1.1 200")
         assert len(crowd) == 30
