@@ -535,7 +535,8 @@ def test_busy_connections_stay_within_the_limit_of_open_files(loop_name: str) ->
     try:
         crowd = [server.connect("/hold") for _ in range(150)]
         seen = -1
-        while True:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
             _, connections = server.ask()
             if connections == seen >= 64:
                 break
@@ -545,7 +546,7 @@ def test_busy_connections_stay_within_the_limit_of_open_files(loop_name: str) ->
         before, _ = server.ask()
         time.sleep(1)
         after, _ = server.ask()
-        assert after - before < 0.5  # seconds of CPU; a spin takes all there is
+        assert after - before < 0.2
         for sock in crowd:
             sock.setblocking(False)
             with pytest.raises(BlockingIOError):
