@@ -37,6 +37,7 @@ from granian_cli.control import (
 from granian_cli.gate import shut_tcp
 from granian_cli.loader import load_target
 from granian_cli.machine import SHUTDOWN_MARGIN
+from granian_cli.rlimits import raise_open_files
 from granian_cli.titles import set_process_title, set_thread_title
 from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT
 from granian_core.errors import BindError, FatalError, StartupError
@@ -134,6 +135,7 @@ class Worker:
         log = self.configuration.log
         set_process_title(self.spec.title)
         configure_logging(log.log_level, self.spec.log_config, log.log_enabled)
+        raise_open_files()
         # A few dozen requests in progress hold more objects than Python's own threshold,
         # which made the collector run every few requests: 6 % of the CPU, measured at 64
         # connections. Before the application is loaded, so that its own choice wins.
