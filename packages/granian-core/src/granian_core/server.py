@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
+import os
 import select
 import sys
 from collections.abc import Callable, Coroutine, Sequence
@@ -20,6 +21,7 @@ from granian_core.context import Connection, ConnectionContext
 from granian_core.listener import Listeners, Notice, usable_descriptors
 from granian_core.negotiation import ConnectionChooser, alpn_protocols, warn_of_frame_size
 from granian_core.settings import ServerConfig
+from granian_core.sockets import OwnSockets
 from granian_core.tls import TLSEndpoint, TLSTransport
 
 if TYPE_CHECKING:
@@ -70,6 +72,9 @@ class Server:
         interface: What handles the requests.
         sockets: Bound sockets to serve on; they stay the caller's and are not closed.
         config: Settings and limits.
+        host: Address or name to bind in `start`, and to let go of in `stop`.
+        port: TCP port for *host*; 0 lets the system choose one, see `addresses`.
+        uds: Path of a unix socket to bind in `start`, and to remove in `stop`.
 
     Raises:
         ConfigurationError: A certificate file can not be used.
@@ -78,6 +83,7 @@ class Server:
 
     Attributes:
         state: Where it is in its life.
+        started: Set once connections are accepted.
         idle_grace: Seconds without a request after which a final stop closes a connection.
     """
 
@@ -87,11 +93,16 @@ class Server:
         *,
         sockets: Sequence[socket.socket] = (),
         config: ServerConfig | None = None,
+        host: str | None = None,
+        port: int = 0,
+        uds: str | os.PathLike[str] | None = None,
     ) -> None:
         self.config = config if config is not None else ServerConfig()
         self.interface = interface
         self.state = ServerState.NEW
+        self.started = asyncio.Event()
         self.idle_grace = IDLE_GRACE
+        self._own = OwnSockets(host, port, uds)
         self._sockets = sockets
         self._is_set_up = False
         self._context: ConnectionContext | None = None
@@ -117,8 +128,12 @@ class Server:
 
     @property
     def addresses(self) -> list[Address]:
-        """The bound addresses, ports resolved: ``(host, port)``, or ``(path, None)``."""
-        return Listeners(self._sockets, asyncio.Protocol, 0).addresses
+        """The bound addresses, ports resolved: ``(host, port)``, or ``(path, None)``.
+
+        Those that the server binds itself are known from `start` to `stop`.
+        """
+        sockets = [*self._sockets, *self._own.sockets]
+        return Listeners(sockets, asyncio.Protocol, 0).addresses
 
     @property
     def context(self) -> ConnectionContext:
@@ -138,21 +153,26 @@ class Server:
 
         Raises:
             StartupError: The application refused to start.
-            BindError: Another server took an address since it was bound.
+            BindError: An address can not be bound, or another server took it since.
         """
         if self.state is not ServerState.NEW:
             raise RuntimeError(f"the server is {self.state.value}; it can start once")
+        self._own.open()
         self.state = ServerState.STARTING
+        try:
+            await self._start()
+        except BaseException:
+            self.state = ServerState.STOPPED
+            self._own.close()
+            raise
+
+    async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self.setup(loop)
         warn_of_frame_size(self.config.http2)
         self._drained = asyncio.Event()
         self._warn_of_descriptors()
-        try:
-            await self.interface.startup()
-        except BaseException:
-            self.state = ServerState.STOPPED
-            raise
+        await self.interface.startup()
         fmt = self.config.access_log_format
         self._context = ConnectionContext(
             loop,
@@ -162,16 +182,17 @@ class Server:
             compile_access_log(fmt) if fmt is not None else None,
         )
         self._context.on_change = self._update_accepting
-        self._listeners = Listeners(self._sockets, self.connection_factory, self.config.backlog)
+        sockets = [*self._sockets, *self._own.sockets]
+        self._listeners = Listeners(sockets, self.connection_factory, self.config.backlog)
         try:
             await self._listeners.start()
         except BaseException:
-            self.state = ServerState.STOPPED
             await self._listeners.close(empty_queue=False)
             await self.interface.shutdown()
             raise
         self._schedule_sweep(loop)
         self.state = ServerState.SERVING
+        self.started.set()
 
     def connection_factory(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -223,6 +244,7 @@ class Server:
         # From here on every answer says that it is the connection's last.
         context.draining = context.attention = True
         await self._listeners.close(empty_queue=final)
+        self._own.close()
         for connection in list(context.connections):
             connection.drain()
 

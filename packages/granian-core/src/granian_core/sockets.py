@@ -141,6 +141,51 @@ def unlink_unix(path: str | os.PathLike[str]) -> bool:
     return _remove_stale(os.path.abspath(os.fspath(path))) is None
 
 
+class OwnSockets:
+    """The sockets that a server binds for itself, if any.
+
+    Args:
+        host: Address or name to bind, or None.
+        port: TCP port for *host*.
+        uds: Path of a unix socket to bind, or None.
+    """
+
+    __slots__ = ("_host", "_port", "_uds", "sockets")
+
+    def __init__(
+        self, host: str | None, port: int = 0, uds: str | os.PathLike[str] | None = None
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._uds = uds
+        self.sockets: list[socket.socket] = []
+
+    def open(self) -> None:
+        """Bind what was asked for.
+
+        Raises:
+            BindError: An address can not be bound.
+            ConfigurationError: The port is out of range.
+        """
+        if self._host is not None:
+            self.sockets += bind_tcp([self._host], self._port)
+        if self._uds is not None:
+            try:
+                self.sockets.append(bind_unix(self._uds))
+            except BindError:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Close them, and remove the file of a unix socket."""
+        unix = any(local_address(sock)[1] is None for sock in self.sockets)
+        for sock in self.sockets:
+            sock.close()
+        self.sockets.clear()
+        if unix and self._uds is not None:
+            unlink_unix(self._uds)
+
+
 def listen(sock: socket.socket, backlog: int) -> None:
     """Start listening on a bound socket.
 
