@@ -349,7 +349,7 @@ def test_zero_window_takes_a_bounded_number_of_bytes_from_the_applications() -> 
                 client.request(stream)
             await client.turn(200)
             assert len(client.connection.streams) == 90
-            assert written == client.connection.queued
+            assert written == client.connection.output.queued
             assert written < 20_000_000
 
     asyncio.run(main())
@@ -401,7 +401,7 @@ def test_peer_that_makes_us_answer_and_does_not_read_is_not_read_either() -> Non
                 server.now += 0.02
                 client.ping()
             assert client.transport.reading_paused
-            assert client.connection._out_size < 70_000
+            assert client.connection.output.size < 70_000
             client.transport.stalled = False
             client.connection.resume_writing()
             await client.turn()

@@ -594,7 +594,7 @@ def test_blocking_stream_reads_and_writes_with_back_pressure() -> None:
                 before = len(client.bodies.get(1, b""))
                 client.read()
                 taken = len(client.bodies.get(1, b"")) - before
-                assert client.connection.queued <= 60_000
+                assert client.connection.output.queued <= 60_000
                 if taken:
                     client.window(taken)
                     client.window(taken, 1)

@@ -16,6 +16,7 @@ from granian_core.blocking import BlockingStream
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import is_event_stream
 from granian_core.http2.contract import INTERNAL_ERROR
+from granian_core.http2.output import FRAME_CAP
 from granian_core.http2.response import SERVER, check_fields, status_field, trailer_fields
 from granian_core.stream import PENDING, Fields, Headers, HTTPStream
 
@@ -30,8 +31,6 @@ STREAM_FLOOR: Final = 65_536
 """Bytes that every stream may queue, however much the others have."""
 CONNECTION_HIGH_WATER: Final = 4 * 1024 * 1024
 """Bytes queued on all streams of a connection, above which only the floor is left."""
-FRAME_CAP: Final = 65_536
-"""Most content of one DATA frame, even where the peer takes more: frames take turns."""
 
 CONTINUE: Final[Fields] = [(b":status", b"100")]
 
@@ -159,7 +158,7 @@ class Exchange:
         """Nothing follows what is queued."""
         self.ended = True
         self.stream.mark_complete(status)
-        self.connection.response_done(self)
+        self.connection.output.response_done(self)
 
     def _head(self, status: int, headers: Headers, reason: bytes | None) -> tuple[Fields, int]:
         """Return the fields of a final response head, without its length."""
@@ -194,7 +193,7 @@ class Exchange:
         # Large pieces are cut into frames without copying what is left of them.
         self.queue.append(memoryview(data) if len(data) > FRAME_CAP // 4 else data)
         self.queued += len(data)
-        self.connection.data_queued(self, len(data))
+        self.connection.output.data_queued(self, len(data))
 
     def send_end(self, stream: HTTPStream, trailers: Headers | None) -> None:
         """End the response."""
@@ -230,15 +229,15 @@ class Exchange:
 
     def application_done(self, stream: HTTPStream) -> None:
         """The application has returned. Safe from any thread."""
-        self.connection.application_done(self)
+        self.connection.admission.done(self)
 
     def write_blocked(self) -> bool:
         """Whether the application should stop writing."""
-        return not self.closed and self._is_full(self.connection.max_send_buffer)
+        return not self.closed and self._is_full(self.connection.output.max_send_buffer)
 
     def _is_full(self, limit: int) -> bool:
         return self.queued >= limit or (
-            self.queued >= STREAM_FLOOR and self.connection.queued >= CONNECTION_HIGH_WATER
+            self.queued >= STREAM_FLOOR and self.connection.output.queued >= CONNECTION_HIGH_WATER
         )
 
     def wait_writable(self, stream: HTTPStream) -> asyncio.Future[None]:
@@ -246,7 +245,7 @@ class Exchange:
         waiter: asyncio.Future[None] = self.loop.create_future()
         if self.write_blocked():
             self.waiters.append(waiter)
-            self.connection.blocked.add(self)
+            self.connection.output.blocked.add(self)
         else:
             waiter.set_result(None)
         return waiter
