@@ -6,6 +6,9 @@ pipe closes because the supervisor has died.
 
 Two threads matter: the main thread runs the loop, and the control thread waits on the
 pipe. So orders arrive, and the deadline for leaving holds, even while the loop is blocked.
+
+`Worker` knows that it owns its process only in the section of that name;
+`granian_cli.threads` overrides it for workers that are threads.
 """
 
 from __future__ import annotations
@@ -129,7 +132,7 @@ class Worker:
             self._close(loop, server)
         return 0
 
-    # -- before the loop runs -----------------------------------------------------
+    # -- the process is ours --------------------------------------------------------
 
     def _prepare(self) -> None:
         log = self.configuration.log
@@ -140,6 +143,30 @@ class Worker:
         # which made the collector run every few requests: 6 % of the CPU, measured at 64
         # connections. Before the application is loaded, so that its own choice wins.
         gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+
+    def _settle_memory(self) -> None:
+        """Keep the collector from walking again and again what exists now: it stays."""
+        gc.collect()
+        gc.freeze()
+
+    def _watch_signals(self, loop: asyncio.AbstractEventLoop) -> None:
+        if hasattr(signal, "SIGTERM") and sys.platform != "win32":
+            loop.add_signal_handler(signal.SIGTERM, self._terminated)
+
+    def _leave_unstarted(self) -> None:
+        """Leave while loading: nothing was accepted and nothing was started."""
+        os._exit(0)
+
+    def leave_late(self) -> None:
+        """Leave although something of ours still runs."""
+        logging.shutdown()
+        os._exit(LATE_EXIT_CODE)
+
+    def _count_workers(self) -> int:
+        """Return how many processes serve the application."""
+        return self.configuration.processes.workers
+
+    # -- before the loop runs -----------------------------------------------------
 
     def _build(self) -> tuple[asyncio.AbstractEventLoop, Server]:
         """Make the loop, then the application, then the server around it."""
@@ -154,9 +181,7 @@ class Worker:
                 config=self.configuration.server_config(fmt if log.log_access_enabled else None),
             )
             server.setup(loop)
-        # What exists now stays: keep the collector from walking it again and again.
-        gc.collect()
-        gc.freeze()
+        self._settle_memory()
         return loop, server
 
     def _load(self) -> object:
@@ -185,7 +210,7 @@ class Worker:
             websockets=factory.websockets and self.configuration.network.websockets,
             access_log=self.configuration.log.log_access_enabled,
             worker_id=self.spec.number,
-            workers=self.configuration.processes.workers,
+            workers=self._count_workers(),
             extra=application.extra(),
         )
         return factory(target, options)
@@ -200,8 +225,7 @@ class Worker:
     async def _serve(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
         self._stopping = asyncio.Event()
         self.server = server
-        if hasattr(signal, "SIGTERM") and sys.platform != "win32":
-            loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        self._watch_signals(loop)
         self._beat(loop)
         self._loop = loop  # from now on the control thread stops us through the loop
         if self._control.stopping:
@@ -264,7 +288,8 @@ class Worker:
         """Begin to leave. Called on the control thread, which has armed the deadline."""
         self._final = final
         if self._loop is None:
-            os._exit(0)  # still loading: nothing was accepted and nothing was started
+            self._leave_unstarted()
+            return
         with contextlib.suppress(RuntimeError):  # the loop has closed: we are leaving
             self._loop.call_soon_threadsafe(self._set_stopping)
 
@@ -362,8 +387,7 @@ class ControlThread(threading.Thread):
             "worker-%d is late: leaving without the application's consent",
             self._worker.spec.number,
         )
-        logging.shutdown()
-        os._exit(LATE_EXIT_CODE)
+        self._worker.leave_late()
 
 
 class RequestCounter:
