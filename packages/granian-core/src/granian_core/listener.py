@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from math import inf
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from granian_core.sockets import listen
 
@@ -41,6 +41,23 @@ NOTICE_INTERVAL = 60.0
 """Seconds between two lines in the log that say the same."""
 
 _EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Accepting(Protocol):
+    """What brings a server its connections."""
+
+    @property
+    def accepting(self) -> bool:
+        """Whether new connections are accepted, or will be in a turn of the loop."""
+
+    async def start(self) -> None:
+        """Listen and accept."""
+
+    def set_accepting(self, accepting: bool) -> None:
+        """Accept, or pause; what changes last wins."""
+
+    async def close(self, *, empty_queue: bool) -> None:
+        """Stop accepting for good; who is in the queue is accepted first if so asked."""
 
 
 class Listeners:

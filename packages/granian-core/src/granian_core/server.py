@@ -12,13 +12,13 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from granian_core.access import compile_access_log
 from granian_core.context import Connection, ConnectionContext
-from granian_core.listener import Listeners, Notice, usable_descriptors
+from granian_core.listener import Accepting, Listeners, Notice, usable_descriptors
 from granian_core.negotiation import ConnectionChooser, alpn_protocols, warn_of_frame_size
 from granian_core.settings import ServerConfig
 from granian_core.sockets import OwnSockets
@@ -106,7 +106,7 @@ class Server:
         self._sockets = sockets
         self._is_set_up = False
         self._context: ConnectionContext | None = None
-        self._listeners: Listeners | None = None
+        self._listeners: Accepting | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
         self._period = sweep_period(self.config)
@@ -169,21 +169,12 @@ class Server:
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         self.setup(loop)
-        warn_of_frame_size(self.config.http2)
+        self._warn()
         self._drained = asyncio.Event()
-        self._warn_of_descriptors()
         await self.interface.startup()
-        fmt = self.config.access_log_format
-        self._context = ConnectionContext(
-            loop,
-            self.interface,
-            self.config,
-            task_spawner(loop, self.config.task_impl),
-            compile_access_log(fmt) if fmt is not None else None,
-        )
+        self._context = self._make_context(loop)
         self._context.on_change = self._update_accepting
-        sockets = [*self._sockets, *self._own.sockets]
-        self._listeners = Listeners(sockets, self.connection_factory, self.config.backlog)
+        self._listeners = self._make_listeners()
         try:
             await self._listeners.start()
         except BaseException:
@@ -193,6 +184,20 @@ class Server:
         self._schedule_sweep(loop)
         self.state = ServerState.SERVING
         self.started.set()
+
+    def _make_context(self, loop: asyncio.AbstractEventLoop) -> ConnectionContext:
+        fmt = self.config.access_log_format
+        return ConnectionContext(
+            loop,
+            self.interface,
+            self.config,
+            task_spawner(loop, self.config.task_impl),
+            compile_access_log(fmt) if fmt is not None else None,
+        )
+
+    def _make_listeners(self) -> Accepting:
+        sockets = [*self._sockets, *self._own.sockets]
+        return Listeners(sockets, self.connection_factory, self.config.backlog)
 
     def connection_factory(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
@@ -309,7 +314,7 @@ class Server:
             accepting = self._find_idle()
         self._listeners.set_accepting(accepting)
 
-    def _retry_accepting(self, listeners: Listeners) -> None:
+    def _retry_accepting(self, listeners: Accepting) -> None:
         """Look again: a connection became idle perhaps, or a descriptor is free again."""
         context = self.context
         self._update_accepting()
@@ -331,7 +336,7 @@ class Server:
         if not self._is_full():
             return
         while self._find_idle():
-            if self._idle_candidates.pop()[1].close_idle():
+            if self._close_candidate(self._idle_candidates.pop()[1]):
                 return
         self._update_accepting()
 
@@ -349,13 +354,25 @@ class Server:
                 self._idle_candidates.pop()
             latest = self.context.clock() - IDLE_GRACE
             idle = [
-                (one.idle_since, one)
-                for one in self.context.connections
-                if one.idle_since <= latest
+                (idle_since, one)
+                for one in self._candidates()
+                if (idle_since := one.idle_since) <= latest
             ]
             idle.sort(key=_idle_since, reverse=True)
             self._idle_candidates = idle
         return False
+
+    def _candidates(self) -> Iterable[Connection]:
+        """Return whom `_make_room` may close."""
+        return self.context.connections
+
+    def _close_candidate(self, connection: Connection) -> bool:
+        return connection.close_idle()
+
+    def _warn(self) -> None:
+        """Say what of the settings can not be had."""
+        warn_of_frame_size(self.config.http2)
+        self._warn_of_descriptors()
 
     def _warn_of_descriptors(self) -> None:
         if self._max_connections <= self._max_descriptors:

@@ -134,7 +134,8 @@ class HTTPStream:
         no_content: The response has no content on the wire (HEAD, 204, 304).
         expects_continue: The client waits for ``100 Continue``, which was not sent yet.
         event_stream: Whether the response is endless by nature (``text/event-stream``).
-        task: The application's task, while there is one.
+        task: What the application runs as, while there is one: a task, unless the
+            application runs on another thread's loop.
         cancelled: The server itself cancelled the task (a shutdown deadline).
     """
 
@@ -150,7 +151,7 @@ class HTTPStream:
     finish_on_return: bool = False
     event_stream: bool = False
     no_content: bool = False
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Future[None] | None = None
     sending: asyncio.Task[None] | None = None
     phase: int = PENDING
     _remaining: int = -1

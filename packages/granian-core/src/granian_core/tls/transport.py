@@ -64,6 +64,7 @@ class TLSEndpoint:
         protocols: ALPN names, the preferred one first.
         make_protocol: Makes the protocol of a session from its ALPN name, or None if the
             client offered none, and its facts.
+        contexts: Made already, by an endpoint of the same server on another loop.
 
     Attributes:
         buffer: What sockets are read to.
@@ -90,6 +91,7 @@ class TLSEndpoint:
         settings: TLSSettings,
         protocols: list[str],
         make_protocol: Callable[[str | None, TLSInfo], asyncio.Protocol],
+        contexts: TLSContexts | None = None,
     ) -> None:
         self.settings = settings
         self.make_protocol = make_protocol
@@ -97,7 +99,7 @@ class TLSEndpoint:
         self.handshakes = 0
         self.failures = 0
         self._protocols = protocols
-        self.contexts = TLSContexts(settings, protocols)
+        self.contexts = contexts if contexts is not None else TLSContexts(settings, protocols)
 
     def reload(self) -> None:
         """Read the files again, for the sessions that begin from now on.
