@@ -106,7 +106,7 @@ def answered_with(sock: socket) -> bytes:
     raise AssertionError("no HEADERS")
 
 
-@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("engine", ["auto", "reference", "fast"])
 def test_the_engine_is_chosen(engine: str) -> None:
     with serving(APP, "--http2-engine", engine, "--http", "2") as server, server.connect() as sock:
         sock.settimeout(IO_TIMEOUT)

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 
 from granian_core import HTTP2Settings, Limits, Server, ServerConfig, TLSSettings
-from granian_core.settings import HTTPMode
+from granian_core.settings import EngineChoice, HTTPMode
 from granian_core.testing import MemoryServer
 from tests.conformance.http2.app import BatteryApp
 from tests.conformance.http2.model import Case
@@ -23,11 +23,15 @@ TURNS = 12
 """Turns of the loop within which a server in memory has dealt with a piece."""
 
 
+ENGINE: EngineChoice = "auto"
+"""The engine of every server; the battery runs with each."""
+
+
 def config(case: Case, mode: HTTPMode, tls: TLSSettings | None = None) -> ServerConfig:
     """Return the configuration that *case* asks for."""
     return ServerConfig(
         http=mode,
-        http2=HTTP2Settings(**case.http2),
+        http2=HTTP2Settings(engine=ENGINE, **case.http2),
         limits=Limits(**case.limits),
         tls=tls or TLSSettings(),
     )

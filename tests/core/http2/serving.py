@@ -30,12 +30,16 @@ from granian_core.http2.frames import (
     settings_frame,
     window_frame,
 )
+from granian_core.settings import EngineChoice
 from granian_core.testing import MemoryServer
 
 Handler: TypeAlias = Callable[[HTTPStream], Awaitable[None] | None]
 Pairs: TypeAlias = list[tuple[bytes, bytes]]
 
 HELLO = PREFACE + settings_frame([])
+
+ENGINE: EngineChoice = "auto"
+"""The engine of servers that name none; see conftest.py."""
 
 
 class FromFunction(BaseInterface):
@@ -231,6 +235,7 @@ async def serving(
     **http2: Any,
 ) -> AsyncIterator[Serving]:
     """Serve *handler*; afterwards every connection is dropped."""
+    http2.setdefault("engine", ENGINE)
     config = ServerConfig(
         http2=HTTP2Settings(**http2), limits=limits or Limits(), backpressure=backpressure
     )

@@ -6,7 +6,14 @@ import asyncio
 
 import pytest
 
-from granian_core import BaseInterface, HTTPStream, RemoteProtocolError
+from granian_core import (
+    BaseInterface,
+    HTTP2Settings,
+    HTTPStream,
+    RemoteProtocolError,
+    ServerConfig,
+)
+from granian_core.settings import EngineChoice
 from granian_core.testing import MemoryServer
 
 
@@ -24,10 +31,15 @@ class App(BaseInterface):
         stream.finish([(b"x-size", b"%d" % len(body))])
 
 
+@pytest.fixture
+def config(engine: EngineChoice) -> ServerConfig:
+    return ServerConfig(http2=HTTP2Settings(engine=engine))
+
+
 @pytest.mark.parametrize("version", ["1.1", "2"])
-def test_request_is_the_same_over_both_versions(version: str) -> None:
+def test_request_is_the_same_over_both_versions(version: str, config: ServerConfig) -> None:
     async def main() -> None:
-        async with MemoryServer(App(), http_version=version) as server:
+        async with MemoryServer(App(), config, http_version=version) as server:
             client = server.connect()
             for body in (b"", b"hello", b"x" * 200_000):
                 response = await client.request("POST", "/", body=body)
@@ -39,9 +51,9 @@ def test_request_is_the_same_over_both_versions(version: str) -> None:
     asyncio.run(main())
 
 
-def test_chunked_body_arrives_as_data() -> None:
+def test_chunked_body_arrives_as_data(config: ServerConfig) -> None:
     async def main() -> None:
-        async with MemoryServer(App(), http_version="2") as server:
+        async with MemoryServer(App(), config, http_version="2") as server:
             client = server.connect()
             client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
             client.send(b"3\r\nabc\r\n0\r\n\r\n")
@@ -50,9 +62,9 @@ def test_chunked_body_arrives_as_data() -> None:
     asyncio.run(main())
 
 
-def test_cut_response_is_an_error() -> None:
+def test_cut_response_is_an_error(config: ServerConfig) -> None:
     async def main() -> None:
-        async with MemoryServer(App(), http_version="2") as server:
+        async with MemoryServer(App(), config, http_version="2") as server:
             with pytest.raises(RemoteProtocolError, match="stream reset"):
                 await server.connect().request("GET", "/cut")
 

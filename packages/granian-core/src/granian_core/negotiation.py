@@ -17,6 +17,7 @@ from granian_core.http1.fast import FastEngine
 from granian_core.http1.reference import ReferenceEngine
 from granian_core.http2.connection import HTTP2Connection
 from granian_core.http2.contract import PREFACE
+from granian_core.http2.fast import FastEngine as FastHTTP2Engine
 from granian_core.http2.reference import ReferenceEngine as ReferenceHTTP2Engine
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def http1_engine_class(choice: str) -> type[HTTP1Engine]:
 
 def http2_engine_class(choice: str) -> type[HTTP2Engine]:
     """Return the HTTP/2 engine that a setting names."""
-    return ReferenceHTTP2Engine
+    return ReferenceHTTP2Engine if choice == "reference" else FastHTTP2Engine
 
 
 def alpn_protocols(mode: HTTPMode) -> list[str]:

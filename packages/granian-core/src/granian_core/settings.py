@@ -262,9 +262,9 @@ class HTTP2Settings:
     )
     engine: EngineChoice = option(
         "auto",
-        help="HTTP/2 engine: 'reference' is h2, and the only one there is so far.",
+        help="HTTP/2 engine: 'reference' is h2, 'fast' our own strict one.",
         flag="--http2-engine",
-        choices=("auto", "reference"),
+        choices=("auto", "reference", "fast"),
     )
 
     def __post_init__(self) -> None:
