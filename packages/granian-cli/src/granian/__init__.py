@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from granian.server import Granian
+from granian.server import Server as Granian
 from granian_cli import __version__
 from granian_core.loops import loops
 

@@ -15,6 +15,7 @@ from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any
 
 from granian_cli.control import DumpMessage, SharedFloat, StopMessage, WorkerSpec
+from granian_cli.handle import ControlPipe
 from granian_cli.signals import handled_signals
 from granian_cli.worker import run_worker
 
@@ -48,19 +49,24 @@ def blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
-class WorkerProcess:
+class WorkerProcess(ControlPipe):
     """A worker process, its control pipe and its heartbeat.
 
     Args:
         context: The multiprocessing context to start it in.
+        entry: Runs in it, instead of `run_worker`.
     """
 
-    def __init__(self, context: BaseContext) -> None:
+    kind = "PID"
+
+    def __init__(
+        self, context: BaseContext, entry: Callable[[WorkerSpec], None] | None = None
+    ) -> None:
+        super().__init__()
         self._context = context
+        self._entry = entry
         self._process: BaseProcess | None = None
         self._heartbeat: SharedFloat | None = None
-        self.connection: Connection | None = None
-        """Our end of the pipe; None once the worker has closed its end."""
 
     def start(
         self,
@@ -96,7 +102,7 @@ class WorkerProcess:
             inherited=(*others, self.connection) if forks else (),
         )
         self._process = self._context.Process(  # type: ignore[attr-defined]
-            target=run_worker, args=(spec,), name=PROCESS_NAME
+            target=self._entry or run_worker, args=(spec,), name=PROCESS_NAME
         )
         sys.stdout.flush()
         sys.stderr.flush()
@@ -130,23 +136,13 @@ class WorkerProcess:
         """Monotonic time at which the worker's loop was last seen alive."""
         return self._heartbeat.value if self._heartbeat is not None else time.monotonic()
 
-    def messages(self) -> Iterator[object]:
-        """Yield what the worker has said and we have not read."""
-        while self.connection is not None:
-            try:
-                if not self.connection.poll():
-                    return
-                yield self.connection.recv()
-            except (EOFError, OSError):
-                self._close_connection()
-
     def stop(self, *, final: bool) -> None:
         """Tell the worker to drain and leave."""
-        self._send(StopMessage(final))
+        self.send(StopMessage(final))
 
     def dump(self) -> None:
         """Tell the worker to write its state to the log."""
-        self._send(DumpMessage())
+        self.send(DumpMessage())
 
     def dump_stacks(self) -> None:
         """Have faulthandler write the worker's stacks, even while its loop is blocked."""
@@ -161,18 +157,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Release what we hold of a process that has ended, or is about to."""
-        self._close_connection()
+        self.close_connection()
         if self._process is not None and self._process.pid is not None:
             self._process.join()
             self._process.close()
-
-    def _send(self, message: object) -> None:
-        if self.connection is not None:
-            # A worker that is gone shows by its sentinel.
-            with contextlib.suppress(OSError):
-                self.connection.send(message)
-
-    def _close_connection(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None

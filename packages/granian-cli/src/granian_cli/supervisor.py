@@ -1,6 +1,6 @@
 """The supervisor: the thin shell around `granian_cli.machine`.
 
-Single-threaded, without an event loop. It waits for signals, for what workers say and for
+Runs on one thread, without an event loop. It waits for signals, for what workers say and for
 their ends, turns these into events, and carries out the machine's actions. It decides
 nothing about workers itself; what it measures (age, memory, heartbeats) it reports.
 """
@@ -29,7 +29,15 @@ from granian_cli.gate import UnixGate
 from granian_cli.memory import MemoryMonitor
 from granian_cli.pidfile import PidFile
 from granian_cli.process import WorkerProcess, blocked_signals, start_method
-from granian_cli.signals import SignalPipe
+from granian_cli.rlimits import raise_open_files
+from granian_cli.signals import Interrupted, SignalPipe, interruptible
+from granian_cli.threads import (
+    VARIABLE,
+    WorkerThread,
+    refuse_gil,
+    share_application,
+    workers_are_threads,
+)
 from granian_cli.titles import process_title, set_process_title
 from granian_cli.watch import Watcher, require_watchfiles
 from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT, compile_access_log
@@ -48,6 +56,9 @@ from granian_core.tls import check_files
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
+    from granian_cli.control import WorkerSpec
+    from granian_cli.handle import WorkerHandle
+    from granian_core.stream import Address
 
 logger = logging.getLogger("_granian.supervisor")
 
@@ -67,8 +78,10 @@ class Supervisor:
             must be picklable where workers are spawned.
         log_config: For `logging.config.dictConfig`, instead of ``--log-config``.
         reload_filter: A watchfiles filter class, instead of its default.
-        method: How workers start, ``fork`` or ``spawn``; by default fork where that is
-            multiprocessing's default.
+        method: How workers start, ``fork``, ``spawn`` or ``thread``; by default threads on
+            free-threaded Python, else fork where that is multiprocessing's default.
+        entry: Runs a worker process, instead of `granian_cli.worker.run_worker`; picklable
+            where workers are spawned.
     """
 
     def __init__(
@@ -79,20 +92,24 @@ class Supervisor:
         log_config: Mapping[str, Any] | None = None,
         reload_filter: type[Any] | None = None,
         method: str | None = None,
+        entry: Callable[[WorkerSpec], None] | None = None,
     ) -> None:
         self.configuration = configuration
         self.hooks_startup: list[Hook] = []
         self.hooks_reload: list[Hook] = []
         self.hooks_shutdown: list[Hook] = []
         self._loader = loader
+        self._entry = entry
         self._log_config = log_config
         self._reload_filter = reload_filter
-        self._context = multiprocessing.get_context(method or start_method())
+        self._threads = method == "thread" or (method is None and workers_are_threads())
+        processes_start = start_method() if method is None or self._threads else method
+        self._context = multiprocessing.get_context(processes_start)
         self._sockets: list[socket.socket] = []
         self._unix_gate: UnixGate | None = None
         self._env_files: EnvFiles | None = None
         self._title: str | None = None
-        self._workers: dict[int, WorkerProcess] = {}
+        self._workers: dict[int, WorkerHandle] = {}
         self._watcher: Watcher | None = None
         self._events: deque[machine.Event] = deque()
         self._state = machine.State(policy=_policy(configuration))
@@ -124,6 +141,15 @@ class Supervisor:
         """Return the pids of the workers that exist."""
         return [process.pid for process in self._workers.values()]
 
+    def worker_processes(self) -> list[WorkerHandle]:
+        """Return the workers that exist."""
+        return list(self._workers.values())
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The bound addresses, ports resolved; empty before and after serving."""
+        return [local_address(sock) for sock in self._sockets]
+
     def run(self) -> int:
         """Serve until a signal, or a failure, ends it. Call it on the main thread.
 
@@ -146,6 +172,12 @@ class Supervisor:
             _run_hooks(self.hooks_startup)
             cleanup.callback(_run_hooks, self.hooks_shutdown)
             cleanup.callback(self._kill_leftovers)
+            if self._threads:
+                try:
+                    with interruptible():
+                        self._loader = share_application(self.configuration, self._loader)
+                except Interrupted:
+                    return 0
             self._serve(signals)
         failure = self._state.failure
         if failure is not None:
@@ -183,7 +215,9 @@ class Supervisor:
         if configuration.tls.enabled:
             check_files(configuration.tls)
         processes = configuration.processes
-        if configuration.reload.reload:
+        if self._threads:
+            self._check_threads()
+        elif configuration.reload.reload:
             require_watchfiles()
             if processes.workers_lifetime is not None or processes.workers_max_rss is not None:
                 logger.info("Workers are not replaced for their age or memory in reload mode")
@@ -201,6 +235,25 @@ class Supervisor:
                 cpus,
                 2 * cpus + 1,
             )
+
+    def _check_threads(self) -> None:
+        """Say what workers that are threads can not do."""
+        processes, reload = self.configuration.processes, self.configuration.reload
+        if reload.reload:
+            raise ConfigurationError(
+                "--reload", None, f"threads share one application; set {VARIABLE}=processes"
+            )
+        if self._entry is not None:
+            raise ConfigurationError(
+                "spawn_target", None, f"there is no process to spawn; set {VARIABLE}=processes"
+            )
+        refuse_gil()
+        logger.warning("Workers are threads of this process, which is experimental")
+        if processes.workers_max_rss is not None:
+            logger.info("Workers are not replaced for their memory: they share it")
+        if processes.workers_kill_timeout is not None:
+            logger.info("A thread can not be killed: a worker that does not end is left behind")
+        raise_open_files()
 
     def _hold_pid_file(self, cleanup: contextlib.ExitStack) -> None:
         path = self.configuration.processes.pid_file
@@ -412,7 +465,7 @@ class Supervisor:
                 logger.log(level, message, *args)
 
     def _spawn(self, worker: int, slot: int) -> None:
-        process = WorkerProcess(self._context)
+        process = self._new_worker()
         others = tuple(
             other.connection for other in self._workers.values() if other.connection is not None
         )
@@ -435,10 +488,15 @@ class Supervisor:
             self._apply(machine.Exited(worker))
             return
         self._workers[worker] = process
-        logger.info("Spawning worker-%d with PID: %d", slot, process.pid)
+        logger.info("Spawning worker-%d with %s: %d", slot, process.kind, process.pid)
+
+    def _new_worker(self) -> WorkerHandle:
+        return WorkerThread() if self._threads else WorkerProcess(self._context, self._entry)
 
     def _reloading(self) -> None:
         assert self._env_files is not None
+        if self._threads:
+            logger.info("Workers are threads: they keep the application that is loaded")
         try:
             self._env_files.load()
         except ConfigurationError as exc:
@@ -448,12 +506,13 @@ class Supervisor:
     def _announce(self) -> None:
         count = len(self._workers)
         logger.info(
-            "Serving %s on %s with %d worker%s on %s (PID%s: %s)",
+            "Serving %s on %s with %d worker%s on %s (%s%s: %s)",
             self.configuration.application.interface,
             self._addresses,
             count,
             "s" if count != 1 else "",
             self._loop_name,
+            "TID" if self._threads else "PID",
             "s" if count != 1 else "",
             ", ".join(map(str, self.worker_pids())),
         )

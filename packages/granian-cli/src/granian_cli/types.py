@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Iterable
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -104,15 +104,13 @@ class EnumType(_AnyChoice):
     """One of some words, in any case.
 
     Args:
-        words: An enum whose values are the words (its members are what options get), or
+        enum: An enum whose values are the words (its members are what options get), or
             the words themselves.
     """
 
-    def __init__(
-        self, words: type[enum.Enum] | Iterable[str], case_sensitive: bool = False
-    ) -> None:
-        self._enum = words if isinstance(words, type) else None
-        choices = [m.value for m in words] if isinstance(words, type) else list(words)
+    def __init__(self, enum: type[Enum] | Iterable[str], case_sensitive: bool = False) -> None:
+        self._enum = enum if isinstance(enum, type) else None
+        choices = [m.value for m in enum] if isinstance(enum, type) else list(enum)
         super().__init__(choices, case_sensitive)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -72,6 +72,11 @@ class AccessLogger:
         self.fmt = fmt
         self._atoms = atoms
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The atoms that a line needs."""
+        return tuple(name for name, _ in self._atoms)
+
     def log(self, stream: HTTPStream, duration_s: float) -> None:
         """Emit the record of one exchange.
 
