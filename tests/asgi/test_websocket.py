@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,12 @@ import pytest
 from wsproto.frame_protocol import FrameProtocol, Opcode
 
 from granian_asgi import Receive, Scope, Send, asgi
-from granian_core import InterfaceOptions, LocalProtocolError
+from granian_core import (
+    InterfaceOptions,
+    LocalProtocolError,
+    ServerConfig,
+    WebSocketSettings,
+)
 from granian_core.testing import MemoryClient, MemoryServer
 
 HANDSHAKE = [
@@ -22,6 +28,15 @@ HANDSHAKE = [
 ]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 ACCEPT = {"type": "websocket.accept"}
+
+ENGINE = "auto"
+"""What `run` serves with; a fixture sets it."""
+
+
+@pytest.fixture(autouse=True, params=["fast", "reference"])
+def each_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve with each of the engines in turn."""
+    monkeypatch.setattr(sys.modules[__name__], "ENGINE", request.param)
 
 
 class Client:
@@ -65,7 +80,8 @@ def run(app: App, scenario: Callable[[Client], Awaitable[None]]) -> None:
     async def main() -> None:
         interface = asgi(app, InterfaceOptions())
         interface._lifespan = None
-        async with MemoryServer(interface) as server:
+        config = ServerConfig(websocket=WebSocketSettings(engine=ENGINE))  # type: ignore[arg-type]
+        async with MemoryServer(interface, config) as server:
             client = Client(server.connect())
             await scenario(client)
             client.memory.abort()

@@ -444,9 +444,9 @@ def test_shell_completion_script(shell: str) -> None:
     assert f"_GRANIAN_COMPLETE={shell}_complete".encode() in done.stdout
 
 
-@pytest.mark.parametrize("engine", ["auto", "reference"])
+@pytest.mark.parametrize("engine", ["auto", "fast", "reference"])
 def test_websocket_engine(engine: str) -> None:
-    """Both words name wsproto, so a handshake and an echo are what there is to see."""
+    """Both engines behave alike, so a handshake and an echo are what there is to see."""
     upgrade = (
         b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

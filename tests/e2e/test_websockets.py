@@ -31,8 +31,10 @@ def address(server: ServerProcess, path: str = "/ws") -> str:
 
 @both
 @pytest.mark.parametrize("compression", ["deflate", None])
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_websockets_client(interface: str, compression: str | None, loop: str) -> None:
+@pytest.mark.parametrize(
+    ("loop", "engine"), [("asyncio", "fast"), ("uvloop", "fast"), ("asyncio", "reference")]
+)
+def test_websockets_client(interface: str, compression: str | None, loop: str, engine: str) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
 
@@ -47,7 +49,8 @@ def test_websockets_client(interface: str, compression: str | None, loop: str) -
             await client.close(4001, "bye")
             assert (client.close_code, client.close_reason) == (4001, "")
 
-    with serving(f"{RAW}:{interface}", "--loop", loop, interface=interface) as server:
+    options = ("--loop", loop, "--ws-engine", engine)
+    with serving(f"{RAW}:{interface}", *options, interface=interface) as server:
         run(scenario())
         server.log.wait_for("disconnected")
 

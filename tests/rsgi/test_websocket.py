@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from granian_core import InterfaceOptions
+from granian_core import InterfaceOptions, ServerConfig, WebSocketSettings
 from granian_core.testing import MemoryClient, MemoryServer
 from granian_rsgi import ProtocolClosed, ProtocolError, WebsocketProtocol, WebsocketScope, rsgi
 
@@ -21,6 +22,15 @@ HANDSHAKE = [
 App = Callable[[WebsocketScope, WebsocketProtocol], Awaitable[None]]
 TEXT, BINARY, CLOSE = 0x81, 0x82, 0x88
 
+ENGINE = "auto"
+"""What `run` serves with; a fixture sets it."""
+
+
+@pytest.fixture(autouse=True, params=["fast", "reference"])
+def each_engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve with each of the engines in turn."""
+    monkeypatch.setattr(sys.modules[__name__], "ENGINE", request.param)
+
 
 def frame(head: int, payload: bytes) -> bytes:
     """Return a frame masked with zeros."""
@@ -31,7 +41,8 @@ def run(app: App, scenario: Callable[[MemoryClient], Awaitable[None]]) -> None:
     """Serve *app*; run *scenario* with a client that has asked for a WebSocket."""
 
     async def main() -> None:
-        async with MemoryServer(rsgi(app, InterfaceOptions())) as server:
+        config = ServerConfig(websocket=WebSocketSettings(engine=ENGINE))  # type: ignore[arg-type]
+        async with MemoryServer(rsgi(app, InterfaceOptions()), config) as server:
             client = server.connect()
             client.send_request("GET", "/chat?a=b", HANDSHAKE)
             await scenario(client)

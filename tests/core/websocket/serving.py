@@ -19,6 +19,9 @@ from granian_core.testing import MemoryClient, MemoryServer
 from tests.core.http1.serving import Serving, turns
 from tests.core.websocket.wire import handshake, server_frames
 
+ENGINE = "auto"
+"""What `serving` uses; the fixture ``each_engine`` sets it."""
+
 Handler: TypeAlias = Callable[[WebSocketStream], Awaitable[None] | None]
 
 
@@ -64,7 +67,7 @@ class Echo:
 @contextlib.asynccontextmanager
 async def serving(handler: Handler, **settings: Any) -> AsyncIterator[Serving]:
     """Serve with *settings* (of `WebSocketSettings`) on a clock that a test moves."""
-    config = ServerConfig(websocket=WebSocketSettings(**settings))
+    config = ServerConfig(websocket=WebSocketSettings(**{"engine": ENGINE, **settings}))
     async with MemoryServer(FromFunction(handler), config) as server:
         yield Serving(server)
         for client in server.clients:

@@ -1,6 +1,7 @@
 """The engine, frame by frame: a table by section of RFC 6455, and of RFC 7692.
 
-Every row is fed whole, byte by byte, and at seeded random cuts; the calls must be the same.
+Every row is fed to both engines, whole, byte by byte, and at seeded random cuts; the calls
+must be the same.
 """
 
 from __future__ import annotations
@@ -8,14 +9,18 @@ from __future__ import annotations
 import itertools
 import random
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
 from granian_core import WebSocketSettings
+from granian_core.websocket.contract import WebSocketEngine
 from granian_core.websocket.deflate import DeflateParameters
+from granian_core.websocket.fast import FastEngine
+from granian_core.websocket.frames import latest
 from granian_core.websocket.reference import ReferenceEngine
+from tests.core.websocket.engines import ENGINES, Call, Holder, Recorder, drive
 from tests.core.websocket.wire import (
     BINARY,
     CLOSE,
@@ -28,32 +33,8 @@ from tests.core.websocket.wire import (
     frame,
 )
 
-Call = tuple[Any, ...]
 LIMIT = 1000
 SMALL = WebSocketSettings(max_message_size=LIMIT, max_frame_size=800, max_fragments=10)
-
-
-class Recorder:
-    """A handler that records its calls."""
-
-    def __init__(self) -> None:
-        self.calls: list[Call] = []
-
-    def on_message(self, message: str | bytes) -> None:
-        self.calls.append(("message", message))
-
-    def on_ping(self, payload: bytes) -> None:
-        self.calls.append(("ping", payload))
-
-    def on_pong(self, payload: bytes) -> None:
-        self.calls.append(("pong", payload))
-
-    def on_close(self, code: int, reason: str) -> None:
-        self.calls.append(("close", code, reason))
-
-    def on_error(self, code: int, reason: str) -> None:
-        assert reason
-        self.calls.append(("error", code))
 
 
 @dataclass(frozen=True)
@@ -403,30 +384,33 @@ def cuts(case: Case) -> list[list[bytes]]:
     return ways
 
 
-@pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
-def test_frames_make_the_same_calls_however_they_arrive(case: Case) -> None:
-    for pieces in cuts(case):
-        recorder = Recorder()
-        engine = ReferenceEngine(recorder, SMALL, case.deflate)
-        for piece in pieces:
-            engine.receive_data(piece)
+each_engine = pytest.mark.parametrize("engine_class", ENGINES.values(), ids=ENGINES.keys())
 
-        assert recorder.calls == list(case.calls)
+
+@each_engine
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.id)
+def test_frames_make_the_same_calls_however_they_arrive(
+    case: Case, engine_class: type[WebSocketEngine]
+) -> None:
+    for pieces in cuts(case):
+        calls, _ = drive(engine_class, pieces, SMALL, case.deflate)
+
+        assert calls == list(case.calls)
 
 
 def test_the_battery_is_as_large_as_it_says() -> None:
     assert len({case.id for case in ALL}) == len(ALL) >= 200
 
 
-def test_nothing_is_reported_while_held_and_all_of_it_after() -> None:
-    class Slow(Recorder):
-        def on_message(self, message: str | bytes) -> None:
-            super().on_message(message)
-            engine.hold()
-
-    recorder = Slow()
-    engine = ReferenceEngine(recorder, SMALL, None)
-    engine.receive_data(frame(TEXT, b"1") + frame(TEXT, b"2") + frame(PING) + frame(TEXT, b"3"))
+@each_engine
+def test_nothing_is_reported_while_held_and_all_of_it_after(
+    engine_class: type[WebSocketEngine],
+) -> None:
+    recorder = Holder(lambda count: True)
+    engine = recorder.engine = engine_class(recorder, SMALL, None)
+    engine.receive_data(frame(TEXT, b"1") + frame(TEXT, b"2") + frame(PING))
+    engine.receive_data(frame(TEXT, b"3")[:3])
+    engine.receive_data(frame(TEXT, b"3")[3:])
     assert recorder.calls == [("message", "1")]
 
     engine.resume()
@@ -436,37 +420,92 @@ def test_nothing_is_reported_while_held_and_all_of_it_after() -> None:
     assert recorder.calls[2:] == [("ping", b""), ("message", "3")]
 
 
-def test_a_message_in_tiny_pieces_costs_no_object_for_each() -> None:
+@each_engine
+def test_a_closed_engine_reports_nothing(engine_class: type[WebSocketEngine]) -> None:
+    recorder = Holder(lambda count: True)
+    engine = recorder.engine = engine_class(recorder, SMALL, None)
+    engine.receive_data(frame(TEXT, b"1") + frame(TEXT, b"2"))
+    engine.close()
+    engine.resume()
+    engine.receive_data(frame(TEXT, b"3"))
+
+    assert recorder.calls == [("message", "1")]
+    assert not engine.in_message
+
+
+@each_engine
+def test_a_message_in_tiny_pieces_costs_no_object_for_each(
+    engine_class: type[WebSocketEngine],
+) -> None:
     recorder = Recorder()
-    engine = ReferenceEngine(recorder, WebSocketSettings(), None)
+    engine = engine_class(recorder, WebSocketSettings(), None)
     data = frame(BINARY, b"x" * 20_000)
     for index in range(len(data) - 1):
         engine.receive_data(data[index : index + 1])
 
     assert engine.in_message
-    assert engine._parts is not None
-    assert len(engine._parts) < 500
+    assert len(parts_of(engine)) < 500
 
     engine.receive_data(data[-1:])
     assert recorder.calls == [("message", b"x" * 20_000)]
 
 
-def test_the_ratio_guard_stops_a_bomb_before_the_message_limit() -> None:
+def parts_of(engine: WebSocketEngine) -> Sequence[object]:
+    if isinstance(engine, FastEngine):
+        assert engine._message is not None
+        return engine._message.parts
+    assert isinstance(engine, ReferenceEngine)
+    assert engine._parts is not None
+    return engine._parts
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (frame(BINARY, length=b"\x7f" + struct.pack("!Q", 2**40))[:10], 1009),
+        (frame(BINARY, length=b"\x7e\xff\xff")[:4], 1009),
+        (frame(PING, length=b"\x7e")[:2], 1002),
+        (frame(CONT, b"abc")[:2], 1002),
+        (frame(TEXT, b"ab\xffdef")[:9], 1007),
+    ],
+    ids=["64-bit", "16-bit", "control", "continuation", "utf-8"],
+)
+def test_a_fault_is_seen_before_the_payload_is_there(
+    data: bytes, expected: int, engine_class: type[WebSocketEngine]
+) -> None:
+    recorder = Recorder()
+    engine_class(recorder, SMALL, None).receive_data(data)
+
+    assert recorder.calls == [("error", expected)]
+
+
+@each_engine
+def test_the_ratio_guard_stops_a_bomb_before_the_message_limit(
+    engine_class: type[WebSocketEngine],
+) -> None:
     recorder = Recorder()
     settings = WebSocketSettings(max_inflate_ratio=50)
-    engine = ReferenceEngine(recorder, settings, DEFLATE)
+    engine = engine_class(recorder, settings, DEFLATE)
 
     engine.receive_data(frame(BINARY, deflated(b"\0" * 8_000_000), rsv=4))
 
     assert recorder.calls == [("error", 1009)]
 
 
-def test_frames_of_ours_are_as_the_rfc_has_them() -> None:
-    engine = ReferenceEngine(Recorder(), SMALL, None)
+@each_engine
+def test_frames_of_ours_are_as_the_rfc_has_them(engine_class: type[WebSocketEngine]) -> None:
+    engine = engine_class(Recorder(), SMALL, None)
 
+    assert engine.message_frame("") == b"\x81\x00"
     assert engine.message_frame("Hello") == b"\x81\x05Hello"
+    assert engine.message_frame("€") == b"\x81\x03\xe2\x82\xac"
+    assert engine.message_frame(b"\0" * 125)[:2] == b"\x82\x7d"
+    assert engine.message_frame(b"\0" * 126)[:4] == b"\x82\x7e\x00\x7e"
     assert engine.message_frame(b"\0" * 256)[:4] == b"\x82\x7e\x01\x00"
+    assert engine.message_frame(b"\0" * 65_535)[:4] == b"\x82\x7e\xff\xff"
     assert engine.message_frame(b"\0" * 65_536)[:10] == b"\x82\x7f" + struct.pack("!Q", 65_536)
+    assert len(engine.message_frame(b"\0" * 65_536)) == 65_546
     assert engine.ping_frame(b"a") == b"\x89\x01a"
     assert engine.pong_frame(b"") == b"\x8a\x00"
     assert engine.close_frame(1005, "") == b"\x88\x00"
@@ -478,9 +517,64 @@ def test_frames_of_ours_are_as_the_rfc_has_them() -> None:
         engine.ping_frame(b"x" * 126)
 
 
-def test_long_messages_are_compressed_and_short_ones_are_not() -> None:
-    engine = ReferenceEngine(Recorder(), SMALL, DEFLATE)
+@each_engine
+def test_long_messages_are_compressed_and_short_ones_are_not(
+    engine_class: type[WebSocketEngine],
+) -> None:
+    engine = engine_class(Recorder(), SMALL, DEFLATE)
 
     assert engine.message_frame("short") == b"\x81\x05short"
+    assert engine.message_frame("x" * 63)[0] == 0x81
+    assert engine.message_frame("€" * 21)[0] == 0x81
+    assert engine.message_frame("€" * 22)[0] == 0xC1
     assert engine.message_frame("long" * 100)[0] == 0xC1
-    assert len(engine.message_frame("long" * 100)) < 30
+    assert len(engine.message_frame(b"long" * 100)) < 30
+
+
+def test_both_engines_compress_alike() -> None:
+    messages: list[str | bytes] = ["one" * 100, b"two" * 100, "one" * 100, "three" * 50]
+    for parameters in (
+        DEFLATE,
+        DeflateParameters(server_no_context_takeover=True),
+        DeflateParameters(server_max_window_bits=9),
+    ):
+        made = [
+            [engine.message_frame(message) for message in messages]
+            for engine in (kind(Recorder(), SMALL, parameters) for kind in ENGINES.values())
+        ]
+        assert made[0] == made[1]
+
+
+def test_a_broadcast_makes_one_frame_for_all() -> None:
+    message = "news" * 100
+    first, second = (FastEngine(Recorder(), SMALL, None) for _ in range(2))
+
+    assert first.message_frame(message) is second.message_frame(message)
+    assert first.message_frame(b"other") == b"\x82\x05other"
+    assert second.message_frame(message)[4:] == message.encode()
+
+
+def test_a_broadcast_is_compressed_once_where_the_parameters_are_equal() -> None:
+    message = "news" * 100
+    fresh = DeflateParameters(server_no_context_takeover=True)
+    small = DeflateParameters(server_no_context_takeover=True, server_max_window_bits=9)
+    first, second, third, plain, takeover = (
+        FastEngine(Recorder(), SMALL, parameters)
+        for parameters in (fresh, fresh, small, None, DEFLATE)
+    )
+
+    shared = first.message_frame(message)
+    assert shared[0] == 0xC1
+    assert second.message_frame(message) is shared
+    assert third.message_frame(message) is not shared
+    assert plain.message_frame(message)[0] == 0x81
+    assert third.message_frame(message) is third.message_frame(message)
+    assert takeover.message_frame(message) is not takeover.message_frame(message)
+
+
+def test_a_huge_frame_is_not_kept_for_the_next_connection() -> None:
+    engine = FastEngine(Recorder(), SMALL, None)
+    engine.message_frame("small")
+    engine.message_frame(b"x" * 2_000_000)
+
+    assert latest.plain[0] == "small"

@@ -24,6 +24,8 @@ from tests.core.websocket.wire import (
     handshake,
 )
 
+pytestmark = pytest.mark.usefixtures("each_engine")
+
 
 def code(payload: bytes) -> int:
     return int.from_bytes(payload[:2], "big")

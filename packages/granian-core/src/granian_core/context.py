@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from granian_core.http1.response import SERVER_FIELD, date_field
 from granian_core.static import StaticFiles
 from granian_core.stream import HTTPStream, run_application
+from granian_core.websocket.engines import engine_class
 from granian_core.websocket.handshake import find_refusal
-from granian_core.websocket.reference import ReferenceEngine
 from granian_core.websocket.stream import WebSocketStream, run_websocket
 
 if TYPE_CHECKING:
@@ -170,7 +170,8 @@ class ConnectionContext:
             stream.respond(refusal.status, refusal.headers, refusal.body)
             self.application_done(stream)
             return
-        websocket = WebSocketStream(stream, self, ReferenceEngine, open_link)
+        engine = engine_class(self.config.websocket.engine)
+        websocket = WebSocketStream(stream, self, engine, open_link)
         self.websockets.add(websocket)
         try:
             awaitable = self.handle_websocket(websocket)

@@ -395,9 +395,9 @@ class WebSocketSettings:
     )
     engine: EngineChoice = option(
         "auto",
-        help="WebSocket engine: 'reference' is wsproto, for now the only one.",
+        help="WebSocket engine: 'reference' is wsproto, 'fast' our own strict one.",
         flag="--ws-engine",
-        choices=("auto", "reference"),
+        choices=("auto", "reference", "fast"),
     )
     max_frame_size: int = option(
         16_777_216, help="Largest WebSocket frame.", unit="bytes", minimum=1

@@ -1,6 +1,7 @@
 """WebSockets (RFC 6455, RFC 7692): handshake, frames, sessions, and what adapters see.
 
-`contract` and `reference` hold the engine, which knows frames and nothing else; `session`
+`contract` says what an engine is, which knows frames and nothing else; there are two,
+`fast` (with `frames` and `assembly`) and `reference`, which is wsproto. `session` is
 the state of one WebSocket over any byte stream (sans-I/O: bytes in, calls out, one link to
 write to); `stream` what an adapter is handed. HTTP/1.1 carries a session over its
 transport (`granian_core.http1.upgrade`); HTTP/2 can carry one over the DATA frames of an

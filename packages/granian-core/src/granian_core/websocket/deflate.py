@@ -1,8 +1,7 @@
 """permessage-deflate (RFC 7692): strict negotiation, bounded memory, bounded inflation.
 
-wsproto's extension inflates whatever a frame holds in one go, and raises on parameters that
-are no numbers. `BoundedDeflate` inflates in steps against the message limit and a ratio
-guard; `negotiate` reads offers by the grammar of RFC 6455 9.1.
+`Inflater` inflates in steps against the message limit and a ratio guard, for both engines;
+`negotiate` reads offers by the grammar of RFC 6455 9.1.
 
 Windows of 12 bits and memory level 5 in both directions cost about 24 KiB for each
 WebSocket that compresses, where zlib's defaults cost 300 KiB; the `websockets` library
@@ -16,13 +15,10 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from wsproto.extensions import PerMessageDeflate
-from wsproto.frame_protocol import CloseReason, Opcode, RsvBits
+from granian_core.websocket.contract import INVALID_DATA, MESSAGE_TOO_BIG
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from wsproto.frame_protocol import FrameDecoder, FrameProtocol
 
     from granian_core.settings import WebSocketSettings
 
@@ -137,81 +133,80 @@ def _accept(offered: Parameters) -> DeflateParameters | None:
     )
 
 
-class BoundedDeflate(PerMessageDeflate):
-    """wsproto's extension with bounds on what it inflates and what it costs.
+class InflateError(Exception):
+    """What the peer compressed is no deflate stream, or too much.
+
+    Attributes:
+        code: The close code that says so.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Inflater:
+    """Inflates the peer's messages, in steps, within the message limit and the ratio.
 
     Args:
         parameters: What was agreed.
         settings: The message limit and the ratio.
     """
 
+    __slots__ = ("_bits", "_inflated", "_limit", "_ratio", "_taken", "_takeover", "_zlib")
+
     def __init__(self, parameters: DeflateParameters, settings: WebSocketSettings) -> None:
-        super().__init__(
-            client_no_context_takeover=parameters.client_no_context_takeover,
-            # A window of 256 bytes is read with one of 512, as zlib does by itself.
-            client_max_window_bits=max(9, parameters.client_max_window_bits),
-            server_no_context_takeover=parameters.server_no_context_takeover,
-            server_max_window_bits=parameters.server_max_window_bits,
-        )
-        self._enabled = True
+        # A window of 256 bytes is read with one of 512, as zlib does by itself.
+        self._bits = max(9, parameters.client_max_window_bits)
+        self._takeover = not parameters.client_no_context_takeover
         self._limit = settings.max_message_size
         self._ratio = settings.max_inflate_ratio
         self._taken = 0
         self._inflated = 0
+        self._zlib: zlib._Decompress | None = None
 
-    def frame_inbound_header(
-        self,
-        proto: FrameDecoder | FrameProtocol,
-        opcode: Opcode,
-        rsv: RsvBits,
-        payload_length: int,
-    ) -> CloseReason | RsvBits:
-        """Note where a message begins; the rest is the base's."""
-        if self._inbound_compressed is None and not opcode.iscontrol():
-            self._taken = self._inflated = 0
-        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
+    def begin(self) -> None:
+        """Count anew: a message begins."""
+        self._taken = self._inflated = 0
 
-    def frame_inbound_payload_data(
-        self, proto: FrameDecoder | FrameProtocol, data: bytes
-    ) -> bytes | CloseReason:
-        """Inflate a piece of a compressed message."""
-        if not self._inbound_compressed or not self._inbound_is_compressible:
-            return data
+    def inflate(self, data: bytes | bytearray) -> bytes:
+        """Inflate a piece of the message.
+
+        Raises:
+            InflateError: It is malformed (1007), or too much (1009).
+        """
         self._taken += len(data)
         return self._inflate(data)
 
-    def frame_inbound_complete(
-        self, proto: FrameDecoder | FrameProtocol, fin: bool
-    ) -> bytes | CloseReason | None:
-        """Inflate what the end of a compressed message still holds."""
-        if not fin or not self._inbound_is_compressible:
-            return None
-        compressed, self._inbound_compressed = self._inbound_compressed, None
-        if not compressed:
-            return None
+    def finish(self) -> bytes:
+        """Return what the end of the message still holds.
+
+        Raises:
+            InflateError: As for `inflate`.
+        """
         rest = self._inflate(_TAIL)
-        if self.client_no_context_takeover:
-            self._decompressor = None
+        if not self._takeover:
+            self._zlib = None
         return rest
 
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
+    def _inflate(self, data: bytes | bytearray) -> bytes:
         parts: list[bytes] = []
         while True:
-            if self._decompressor is None:
-                self._decompressor = zlib.decompressobj(-self.client_max_window_bits)
-            decompressor = self._decompressor
+            if self._zlib is None:
+                self._zlib = zlib.decompressobj(-self._bits)
+            decompressor = self._zlib
             try:
                 part = decompressor.decompress(data, INFLATE_STEP)
             except zlib.error:
-                return CloseReason.INVALID_FRAME_PAYLOAD_DATA
+                raise InflateError(INVALID_DATA, "malformed deflate data") from None
             parts.append(part)
             self._inflated += len(part)
             if self._exceeds():
-                return CloseReason.MESSAGE_TOO_BIG
+                raise InflateError(MESSAGE_TOO_BIG, "inflates to too much")
             if decompressor.eof:
                 # RFC 7692 7.2.3.4: a final block ends a stream, not the message.
                 data = decompressor.unused_data
-                self._decompressor = None
+                self._zlib = None
                 if not data:
                     break
                 continue
@@ -226,25 +221,30 @@ class BoundedDeflate(PerMessageDeflate):
             inflated > RATIO_FREE and inflated > self._ratio * max(1, self._taken)
         )
 
-    def frame_outbound(
-        self,
-        proto: FrameDecoder | FrameProtocol,
-        opcode: Opcode,
-        rsv: RsvBits,
-        data: bytes,
-        fin: bool,
-    ) -> tuple[RsvBits, bytes]:
-        """Compress a message, which is always one frame; small ones stay as they are."""
-        if len(data) < MIN_COMPRESSED or opcode.iscontrol():
-            return rsv, data
-        compressor = self._compressor
+
+class Deflater:
+    """Compresses our messages.
+
+    Attributes:
+        shared_bits: The window if equal messages become equal bytes on every connection
+            that has agreed on the same one; 0 if what was sent before counts.
+    """
+
+    __slots__ = ("_bits", "_zlib", "shared_bits")
+
+    def __init__(self, parameters: DeflateParameters) -> None:
+        self._bits = parameters.server_max_window_bits
+        self.shared_bits = self._bits if parameters.server_no_context_takeover else 0
+        self._zlib: zlib._Compress | None = None
+
+    def deflate(self, data: bytes) -> bytes:
+        """Return the payload of a message, which is always one frame."""
+        compressor = self._zlib
         if compressor is None:
             compressor = zlib.compressobj(
-                zlib.Z_DEFAULT_COMPRESSION,
-                zlib.DEFLATED,
-                -self.server_max_window_bits,
-                MEMORY_LEVEL,
+                zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -self._bits, MEMORY_LEVEL
             )
-        data = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        self._compressor = None if self.server_no_context_takeover else compressor
-        return RsvBits(True, False, False), data[:-4]
+            if not self.shared_bits:
+                self._zlib = compressor
+        packed = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        return packed[: -len(_TAIL)]

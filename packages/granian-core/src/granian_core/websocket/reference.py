@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from wsproto.extensions import Extension
+from wsproto.extensions import Extension, PerMessageDeflate
 from wsproto.frame_protocol import CloseReason, FrameProtocol, Opcode, ParseFailed, RsvBits
 
 from granian_core.websocket.contract import MAX_CONTROL_PAYLOAD, NO_STATUS, WebSocketHandler
-from granian_core.websocket.deflate import BoundedDeflate
+from granian_core.websocket.deflate import MIN_COMPRESSED, Deflater, InflateError, Inflater
 
 if TYPE_CHECKING:
     from wsproto.frame_protocol import Frame, FrameDecoder
@@ -41,6 +41,7 @@ class LengthGuard(Extension):
         self._fragments = 0
         self._length = 0
         self._control = False
+        self._open = False
 
     def enabled(self) -> bool:
         """Yes: it is never negotiated."""
@@ -66,7 +67,10 @@ class LengthGuard(Extension):
             self._control = True
             return _NO_RSV
         self._control = False
-        if opcode is not Opcode.CONTINUATION:
+        if (opcode is Opcode.CONTINUATION) is not self._open:
+            # wsproto sees it too, but only once payload has come.
+            return CloseReason.PROTOCOL_ERROR
+        if not self._open:
             self._total = self._fragments = 0
         self._length = payload_length
         # Compressed or not: no compressor makes a message longer but by a few bytes.
@@ -81,6 +85,77 @@ class LengthGuard(Extension):
         if not self._control:
             self._total += self._length
             self._fragments += 1
+            self._open = not fin
+
+
+class BoundedDeflate(PerMessageDeflate):
+    """wsproto's extension, which inflates whatever a frame holds in one go, with bounds.
+
+    Args:
+        parameters: What was agreed.
+        settings: The message limit and the ratio.
+    """
+
+    def __init__(self, parameters: DeflateParameters, settings: WebSocketSettings) -> None:
+        super().__init__()
+        self._enabled = True
+        self._inflater = Inflater(parameters, settings)
+        self._deflater = Deflater(parameters)
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,
+    ) -> CloseReason | RsvBits:
+        """Judge the bit, and note where a message begins."""
+        control = opcode.iscontrol()
+        if rsv.rsv1 and (control or opcode is Opcode.CONTINUATION):
+            return CloseReason.PROTOCOL_ERROR
+        self._inbound_is_compressible = not control
+        if self._inbound_compressed is None and not control:
+            self._inbound_compressed = rsv.rsv1
+            self._inflater.begin()
+        return RsvBits(True, False, False)
+
+    def frame_inbound_payload_data(
+        self, proto: FrameDecoder | FrameProtocol, data: bytes
+    ) -> bytes | CloseReason:
+        """Inflate a piece of a compressed message."""
+        if not self._inbound_compressed or not self._inbound_is_compressible:
+            return data
+        try:
+            return self._inflater.inflate(data)
+        except InflateError as exc:
+            return CloseReason(exc.code)
+
+    def frame_inbound_complete(
+        self, proto: FrameDecoder | FrameProtocol, fin: bool
+    ) -> bytes | CloseReason | None:
+        """Inflate what the end of a compressed message still holds."""
+        if not fin or not self._inbound_is_compressible:
+            return None
+        compressed, self._inbound_compressed = self._inbound_compressed, None
+        if not compressed:
+            return None
+        try:
+            return self._inflater.finish()
+        except InflateError as exc:
+            return CloseReason(exc.code)
+
+    def frame_outbound(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        data: bytes,
+        fin: bool,
+    ) -> tuple[RsvBits, bytes]:
+        """Compress a message, which is always one frame; small ones stay as they are."""
+        if len(data) < MIN_COMPRESSED or opcode.iscontrol():
+            return rsv, data
+        return RsvBits(True, False, False), self._deflater.deflate(data)
 
 
 class ReferenceEngine:
