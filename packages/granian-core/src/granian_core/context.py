@@ -163,15 +163,18 @@ class ConnectionContext:
             open_link: What accepts it.
             keyed: As for `find_refusal`.
         """
-        assert self.handle_websocket is not None
         self._enter(stream)
         refusal = find_refusal(stream.method, stream.headers, self.config.websocket, keyed=keyed)
         if refusal is not None:
             stream.respond(refusal.status, refusal.headers, refusal.body)
-            self.application_done(stream)
+            stream.carrier.application_done(stream)
             return
         engine = engine_class(self.config.websocket.engine)
-        websocket = WebSocketStream(stream, self, engine, open_link)
+        self.start_websocket(WebSocketStream(stream, self, engine, open_link))
+
+    def start_websocket(self, websocket: WebSocketStream) -> None:
+        """Hand a WebSocket to the interface."""
+        assert self.handle_websocket is not None
         self.websockets.add(websocket)
         try:
             awaitable = self.handle_websocket(websocket)
@@ -179,11 +182,11 @@ class ConnectionContext:
             raise
         except BaseException as exc:  # SystemExit too: an application can not stop the server
             websocket.application_failed(exc)
-            self.websockets.discard(websocket)
+            self._forget_websocket(websocket)
             return
         if awaitable is None:
             websocket.application_returned()
-            self.websockets.discard(websocket)
+            self._forget_websocket(websocket)
         else:
             websocket.task = self.spawn(self._run_websocket(websocket, awaitable))
 
@@ -191,9 +194,14 @@ class ConnectionContext:
         try:
             await run_websocket(websocket, awaitable)
         finally:
-            self.websockets.discard(websocket)
+            self._forget_websocket(websocket)
             if self.attention:
                 self.relieve()
+
+    def _forget_websocket(self, websocket: WebSocketStream) -> None:
+        """The application of a WebSocket is done."""
+        self.websockets.discard(websocket)
+        websocket.release()
 
     def run(self, stream: HTTPStream) -> None:
         """Hand a request to the interface, as its permit's holder."""

@@ -170,6 +170,9 @@ class WebSocketConnection(asyncio.Protocol):
         if not self._gone:
             self._transport.abort()
 
+    def application_done(self) -> None:
+        """Nothing: the socket is what counts."""
+
     # -- Connection ------------------------------------------------------------------
 
     def sweep(self, now: float, elapsed: float) -> None:

@@ -98,13 +98,20 @@ class Admission:
     def _start(self, exchange: Exchange) -> None:
         exchange.started = exchange.running = True
         self._running.add(exchange)
-        self._context.run(exchange.stream)
+        if exchange.websocket is None:
+            self._context.run(exchange.stream)
+        else:
+            self._context.run_websocket(exchange.stream, exchange.websocket.open, keyed=False)
 
     def done(self, exchange: Exchange) -> None:
         """Give a permit back. Safe from any thread."""
+        self._context.application_done(exchange.stream)
+        self.forget_running(exchange)
+
+    def forget_running(self, exchange: Exchange) -> None:
+        """An application is done; a WebSocket's has given its permit back before."""
         exchange.running = False
         self._running.discard(exchange)
-        self._context.application_done(exchange.stream)
         if self._pending:
             # A thread may outlive the loop: then nobody waits for it.
             with contextlib.suppress(RuntimeError):

@@ -20,7 +20,6 @@ from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.addresses import transport_address
-from granian_core.http1.target import decode_path
 from granian_core.http2.admission import Admission
 from granian_core.http2.budget import Budget
 from granian_core.http2.contract import CANCEL, NO_ERROR, HTTP2Engine
@@ -117,12 +116,24 @@ class HTTP2Connection(asyncio.Protocol):
         self.admission = Admission(self, context, self.output, settings.max_concurrent_streams)
         self.leaving = Leaving(self, limits.linger_timeout)
         self.deadlines = Deadlines(self, settings, limits, config.http1.header_read_timeout)
-        self.engine = engine_class(self, self.output.write, settings, limits, self._budget)
+        self.engine = engine_class(
+            self,
+            self.output.write,
+            settings,
+            limits,
+            self._budget,
+            extended_connect=context.handle_websocket is not None,
+        )
         self.output.engine = self.credit.engine = self.engine
 
     def now(self) -> float:
         """Return the seconds of the server's clock."""
         return self._context.clock()
+
+    @property
+    def unread_limit(self) -> int:
+        """Bytes that the peer of a stream whose answer is complete may still send."""
+        return self._limits.unread_body_bytes
 
     @property
     def date(self) -> bytes:
@@ -165,7 +176,9 @@ class HTTP2Connection(asyncio.Protocol):
         for watched in self._watched:
             watched.feed_half_close()
         for exchange in list(self.streams.values()):
-            if exchange.remote_open and exchange.stream.phase < COMPLETE:
+            if exchange.websocket is not None:
+                self._remote_end(exchange, None)
+            elif exchange.remote_open and exchange.stream.phase < COMPLETE:
                 self._end(exchange, aborted=True)
             else:
                 exchange.stream.feed_half_close()
@@ -217,33 +230,13 @@ class HTTP2Connection(asyncio.Protocol):
         exchange = Exchange(self, stream_id, request.size, urgency)
         exchange.remote_open = request.has_body
         exchange.expects_continue = request.expects_continue
-        exchange.stream = self._make_stream(exchange, request)
+        exchange.open_stream(request)
         if request.has_body:
             exchange.body_at = self._budget.now
         self.streams[stream_id] = exchange
         self.header_bytes += request.size
         self.idle_since = inf
         self.admission.request(exchange)
-
-    def _make_stream(self, exchange: Exchange, request: Request) -> HTTPStream:
-        raw_path, _, query = request.path.partition(b"?")
-        path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
-        return HTTPStream(
-            exchange,
-            "2",
-            request.method.decode("ascii"),
-            self.scheme,
-            path,
-            raw_path,
-            query,
-            request.authority,
-            request.headers,
-            self.client,
-            self.server,
-            self.tls,
-            request.has_body,
-            request.expects_continue,
-        )
 
     def _refuse(self, stream_id: int, status: int, reason: str, has_body: bool) -> None:
         """Answer a request that no application sees."""
@@ -275,6 +268,9 @@ class HTTP2Connection(asyncio.Protocol):
         if exchange is None:
             credit.give_connection(flow_size)
             return
+        if exchange.websocket is not None:
+            exchange.websocket.take_data(data, flow_size)
+            return
         exchange.body_at = self._budget.now
         exchange.body_bytes += len(data)
         exchange.expects_continue = False  # the client did not wait
@@ -302,11 +298,17 @@ class HTTP2Connection(asyncio.Protocol):
     def on_end(self, stream_id: int, trailers: Fields | None) -> None:
         """A body is complete."""
         exchange = self.streams.get(stream_id)
-        if exchange is None:
-            return
+        if exchange is not None:
+            self._remote_end(exchange, trailers)
+
+    def _remote_end(self, exchange: Exchange, trailers: Fields | None) -> None:
+        """The peer sends nothing more on a stream."""
         exchange.remote_open = False
         exchange.expects_continue = False
-        exchange.stream.feed_end(trailers)
+        if exchange.websocket is None:
+            exchange.stream.feed_end(trailers)
+        else:
+            exchange.websocket.receive_end()
         if not exchange.local_open:
             self._end(exchange, aborted=False)
 
@@ -342,28 +344,19 @@ class HTTP2Connection(asyncio.Protocol):
 
     def on_window(self, stream_id: int) -> None:
         """Let who has something to send have a turn."""
-        output = self.output
         if stream_id:
             exchange = self.streams.get(stream_id)
-            if exchange is not None and exchange.has_output:
-                output.order.add(exchange)
+            if exchange is not None:
+                self.output.wake((exchange,))
         else:
-            for exchange in self.streams.values():
-                if exchange.has_output:
-                    output.order.add(exchange)
-        if output.order:
-            output.schedule()
+            self.output.wake(self.streams.values())
 
     def on_priority(self, stream_id: int, value: bytes) -> None:
         """Change the urgency of a stream (RFC 9218 7)."""
         urgency = read_urgency(value)
         exchange = self.streams.get(stream_id)
         if exchange is not None:
-            order = self.output.order
-            order.discard(exchange)
-            exchange.urgency = urgency
-            if exchange.has_output:
-                order.add(exchange)
+            self.output.set_urgency(exchange, urgency)
         elif stream_id > self.engine.highest_id:
             self._priorities[stream_id] = urgency
             if len(self._priorities) > MAX_EARLY_PRIORITIES:
@@ -437,6 +430,8 @@ class HTTP2Connection(asyncio.Protocol):
         if not exchange.started:
             self.admission.forget(exchange)
         stream = exchange.stream
+        if exchange.websocket is not None:
+            exchange.websocket.lost()
         if aborted:
             stream.feed_disconnect()
         elif stream.is_watched:

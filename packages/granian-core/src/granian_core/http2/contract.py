@@ -122,6 +122,10 @@ class HTTP2Engine(Protocol):
         head_pending: A part of a field block is here, the rest is not.
         closed: Nothing is parsed any more.
         max_frame: The largest frame payload that the peer takes, in bytes.
+
+    An extended CONNECT (RFC 8441) is a request as any other: what the peer sends on its
+    stream comes by `HTTP2Handler.on_data` and `HTTP2Handler.on_end`, and DATA may be sent
+    once a 2xx head was.
     """
 
     highest_id: int
@@ -140,7 +144,19 @@ class HTTP2Engine(Protocol):
         settings: HTTP2Settings,
         limits: Limits,
         budget: Budget,
-    ) -> None: ...
+        extended_connect: bool = False,
+    ) -> None:
+        """Make an engine.
+
+        Args:
+            handler: What is called.
+            write: Where bytes go.
+            settings: Windows and limits.
+            limits: Limits that HTTP versions share.
+            budget: What the peer may make us do.
+            extended_connect: Announce SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 3), and
+                pass it to `granian_core.http2.fields.read_request`.
+        """
 
     def start(self) -> None:
         """Write our SETTINGS and raise the connection's window to what is configured."""

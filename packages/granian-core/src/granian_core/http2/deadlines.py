@@ -107,7 +107,9 @@ class Deadlines:
             connection.leaving.send_final()
         stalled = []
         for exchange in list(connection.streams.values()):
-            if exchange.remote_open:
+            if exchange.websocket is not None and exchange.answered_at == inf:
+                exchange.websocket.sweep(now)
+            elif exchange.remote_open:
                 self._sweep_body(exchange, now, elapsed)
             if exchange.queued and self._is_stalled(exchange, now):
                 stalled.append(exchange)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Final
 from granian_core.blocking import BlockingStream
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import is_event_stream
+from granian_core.http1.target import decode_path
 from granian_core.http2.contract import INTERNAL_ERROR
+from granian_core.http2.extended_connect import ExtendedConnect
 from granian_core.http2.output import FRAME_CAP
 from granian_core.http2.response import SERVER, check_fields, status_field, trailer_fields
 from granian_core.stream import PENDING, Fields, Headers, HTTPStream
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from granian_core.http2.connection import HTTP2Connection
+    from granian_core.http2.fields import Request
 
 logger = logging.getLogger("_granian.http2")
 
@@ -54,6 +57,7 @@ class Exchange:
         held: The application does not read; nothing is credited to the peer.
         uncredited: Bytes received that were not given back to the stream's window.
         held_bytes: Those that arrived while held.
+        websocket: What carries a WebSocket here, if an extended CONNECT asks for one.
     """
 
     __slots__ = (
@@ -84,6 +88,7 @@ class Exchange:
         "uncredited",
         "urgency",
         "waiters",
+        "websocket",
     )
 
     stream: HTTPStream
@@ -117,6 +122,31 @@ class Exchange:
         self.body_bytes = 0
         self.body_wait = -1.0
         self.answered_at = inf
+        self.websocket: ExtendedConnect | None = None
+
+    def open_stream(self, request: Request) -> None:
+        """Make what the interface sees."""
+        connection = self.connection
+        raw_path, _, query = request.path.partition(b"?")
+        path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+        self.stream = HTTPStream(
+            self,
+            "2",
+            request.method.decode("ascii"),
+            connection.scheme,
+            path,
+            raw_path,
+            query,
+            request.authority,
+            request.headers,
+            connection.client,
+            connection.server,
+            connection.tls,
+            request.has_body and request.protocol is None,
+            request.expects_continue,
+        )
+        if request.protocol is not None:
+            self.websocket = ExtendedConnect(self)
 
     # -- Carrier ------------------------------------------------------------------
 
@@ -144,7 +174,7 @@ class Exchange:
         if fits or size > declared:
             self.connection.send_head(self, fields, end_stream=not body)
             if body:
-                self._enqueue(body)
+                self.enqueue(body)
             self._finish(status)
             if not fits:
                 raise LocalProtocolError("the response body is longer than its Content-Length")
@@ -163,14 +193,27 @@ class Exchange:
     def _head(self, status: int, headers: Headers, reason: bytes | None) -> tuple[Fields, int]:
         """Return the fields of a final response head, without its length."""
         fields = [status_field(status, reason)]
-        if status < 200:
-            raise LocalProtocolError(f"{status} is not a final response status")
+        if status < 300 and (status < 200 or self.websocket is not None):
+            raise LocalProtocolError(
+                f"{status} is not a final response status"
+                if status < 200
+                else f"{status} would accept the WebSocket, which a denial must not"
+            )
         declared, has_date, has_server = check_fields(headers, fields)
         if not has_server:
             fields.append(SERVER)
         if not has_date:
             fields.append((b"date", self.connection.date))
         return fields, declared
+
+    def accept(self, headers: Headers) -> None:
+        """Send the head that accepts an extended CONNECT (RFC 8441 5)."""
+        fields = [status_field(200, None)]
+        # RFC 9110 9.3.6: no Content-Length here.
+        _, has_date, _ = check_fields(headers, fields)
+        if not has_date:
+            fields.append((b"date", self.connection.date))
+        self.connection.send_head(self, fields, end_stream=False)
 
     def send_head(
         self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
@@ -187,9 +230,10 @@ class Exchange:
 
     def send_data(self, stream: HTTPStream, data: bytes) -> None:
         """Queue a piece of content."""
-        self._enqueue(data)
+        self.enqueue(data)
 
-    def _enqueue(self, data: bytes) -> None:
+    def enqueue(self, data: bytes) -> None:
+        """Take content that waits for its turn."""
         # Large pieces are cut into frames without copying what is left of them.
         self.queue.append(memoryview(data) if len(data) > FRAME_CAP // 4 else data)
         self.queued += len(data)
@@ -233,9 +277,10 @@ class Exchange:
 
     def write_blocked(self) -> bool:
         """Whether the application should stop writing."""
-        return not self.closed and self._is_full(self.connection.output.max_send_buffer)
+        return not self.closed and self.is_full(self.connection.output.max_send_buffer)
 
-    def _is_full(self, limit: int) -> bool:
+    def is_full(self, limit: int) -> bool:
+        """Whether *limit* bytes wait here, or too many on all streams."""
         return self.queued >= limit or (
             self.queued >= STREAM_FLOOR and self.connection.output.queued >= CONNECTION_HIGH_WATER
         )
@@ -288,15 +333,14 @@ class Exchange:
         self.sent += len(data)
         return data
 
-    def wake_if_free(self, limit: int) -> bool:
-        """Wake who waits to write, if there is room again; say whether there was."""
-        if not self.closed and self._is_full(limit):
-            return False
+    def wake_writers(self) -> None:
+        """Wake who waits to write: there is room again, or the stream is closed."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        return True
+        if self.websocket is not None:
+            self.websocket.writable()
 
     def drop_queue(self) -> int:
         """Forget what is queued; return how many bytes that was."""

@@ -52,6 +52,7 @@ class Request:
         scheme: As sent; streams take theirs from the transport.
         authority: ``:authority``, or None.
         path: ``:path``, or empty for CONNECT.
+        protocol: ``:protocol`` of an extended CONNECT (RFC 8441 4), or None.
         headers: Names lower-case, wire order, cookie crumbs joined.
         content_length: The declared length, -1 if there is none, 0 without a body.
         has_body: Whether DATA or trailers may follow.
@@ -70,6 +71,7 @@ class Request:
         "method",
         "path",
         "priority",
+        "protocol",
         "reason",
         "scheme",
         "size",
@@ -81,6 +83,7 @@ class Request:
         self.scheme = b""
         self.authority: bytes | None = None
         self.path = b""
+        self.protocol: bytes | None = None
         self.headers: Fields = []
         self.content_length = -1
         self.has_body = True
@@ -97,13 +100,16 @@ class Request:
             self.reason = reason
 
 
-def read_request(fields: Fields, end_stream: bool, settings: HTTP2Settings) -> Request:
+def read_request(
+    fields: Fields, end_stream: bool, settings: HTTP2Settings, extended_connect: bool = False
+) -> Request:
     """Judge the field section of a request.
 
     Args:
         fields: As decoded, in wire order.
         end_stream: Whether the request ends with it.
         settings: For the limits that are answered with 431.
+        extended_connect: Whether the server has announced that it takes ``:protocol``.
 
     Raises:
         StreamFault: The request is malformed.
@@ -130,6 +136,8 @@ def read_request(fields: Fields, end_stream: bool, settings: HTTP2Settings) -> R
         _join_cookies(headers, cookies)
     _check_authority(request, hosts)
     _check_target(request)
+    if request.protocol is not None:
+        _check_extended_connect(request, extended_connect, end_stream)
     if end_stream:
         if request.content_length > 0:
             raise StreamFault(PROTOCOL_ERROR, "content-length without content")
@@ -180,9 +188,7 @@ def _take_pseudo(fields: Fields, request: Request) -> int:
         if _VALUE.fullmatch(value) is None:
             raise StreamFault(PROTOCOL_ERROR, "invalid pseudo-header value")
         seen[name] = value
-    if b":protocol" in seen:
-        # RFC 8441 3: only for servers that have announced it.
-        raise StreamFault(PROTOCOL_ERROR, "extended CONNECT")
+    request.protocol = seen.get(b":protocol")
     request.method = seen.get(b":method", b"")
     request.scheme = seen.get(b":scheme", b"")
     request.path = seen.get(b":path", b"")
@@ -240,7 +246,7 @@ def _check_target(request: Request) -> None:
     """Check the control data that says what is requested (RFC 9113 8.3.1, 8.5)."""
     if _METHOD.fullmatch(request.method) is None:
         raise StreamFault(PROTOCOL_ERROR, "missing or invalid :method")
-    if request.method == b"CONNECT":
+    if request.method == b"CONNECT" and request.protocol is None:
         if request.path or request.scheme or not request.authority:
             raise StreamFault(PROTOCOL_ERROR, "malformed CONNECT")
         request.refuse(501, "CONNECT")
@@ -251,3 +257,19 @@ def _check_target(request: Request) -> None:
         request.path == b"*" and request.method == b"OPTIONS"
     ):
         raise StreamFault(PROTOCOL_ERROR, "missing or invalid :path")
+
+
+def _check_extended_connect(request: Request, announced: bool, end_stream: bool) -> None:
+    """Check what an extended CONNECT is for (RFC 8441 4 and 5)."""
+    protocol = request.protocol or b""
+    if not announced or request.method != b"CONNECT" or _METHOD.fullmatch(protocol) is None:
+        raise StreamFault(PROTOCOL_ERROR, "malformed extended CONNECT")
+    if protocol.lower() != b"websocket":
+        request.refuse(501, "extended CONNECT for another protocol")
+    elif request.scheme.lower() not in (b"http", b"https"):
+        request.refuse(400, "a WebSocket's scheme is http or https")
+    elif end_stream or request.content_length >= 0:
+        request.refuse(400, "a WebSocket has no content")
+    # DATA is the WebSocket's: no length bounds it, and nobody waits for 100 Continue.
+    request.content_length = -1
+    request.expects_continue = False

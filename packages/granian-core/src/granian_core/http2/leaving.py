@@ -89,8 +89,10 @@ class Leaving:
         connection = self._connection
         if connection.phase != OPEN or self.final_at < inf or self._final_sent:
             return
-        for exchange in connection.streams.values():
-            if exchange.stream.event_stream:
+        for exchange in list(connection.streams.values()):
+            if exchange.websocket is not None:
+                exchange.websocket.drain()
+            elif exchange.stream.event_stream:
                 exchange.stream.feed_half_close()
         connection.engine.send_goaway(MAX_STREAM_ID, NO_ERROR)
         connection.engine.send_ping(DRAIN_PING)

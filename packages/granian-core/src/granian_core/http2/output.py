@@ -15,6 +15,7 @@ from granian_core.http2.priority import SendOrder
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Iterable
 
     from granian_core.http2.connection import HTTP2Connection
     from granian_core.http2.contract import HTTP2Engine
@@ -144,12 +145,27 @@ class Output:
             if not self._scheduled:
                 self.schedule()
 
+    def wake(self, exchanges: Iterable[Exchange]) -> None:
+        """The peer has given credit: those that have something to send get a turn."""
+        for exchange in exchanges:
+            if exchange.has_output:
+                self.order.add(exchange)
+        if self.order:
+            self.schedule()
+
+    def set_urgency(self, exchange: Exchange, urgency: int) -> None:
+        """Change an exchange's place in the order (RFC 9218)."""
+        self.order.discard(exchange)
+        exchange.urgency = urgency
+        if exchange.has_output:
+            self.order.add(exchange)
+
     def forget(self, exchange: Exchange) -> None:
         """An exchange is closed: drop what it has, and wake who waits for room."""
         self.order.discard(exchange)
         self.queued -= exchange.drop_queue()
-        exchange.wake_if_free(0)
         self.blocked.discard(exchange)
+        exchange.wake_writers()
 
     def _pump(self) -> None:
         """Let exchanges send, in turn, as much as one turn of the loop allows."""
@@ -194,8 +210,9 @@ class Output:
     def _wake_writers(self) -> None:
         low = max(1, self.max_send_buffer // 2)
         for exchange in list(self.blocked):
-            if exchange.wake_if_free(low):
+            if not exchange.is_full(low):
                 self.blocked.discard(exchange)
+                exchange.wake_writers()
 
     # -- a peer that does not read --------------------------------------------------
 

@@ -46,6 +46,7 @@ from granian_core.http2.frames import (
     ACK,
     CONTINUATION,
     DATA,
+    ENABLE_CONNECT_PROTOCOL,
     END_HEADERS,
     END_STREAM,
     FRAME_HEADER,
@@ -166,6 +167,7 @@ class ReferenceEngine:
         "_buffer",
         "_closed",
         "_decoder",
+        "_extended_connect",
         "_guard",
         "_h2",
         "_handler",
@@ -186,6 +188,7 @@ class ReferenceEngine:
         settings: HTTP2Settings,
         limits: Limits,
         budget: Budget,
+        extended_connect: bool = False,
     ) -> None:
         self.highest_id = 0
         self.started = False
@@ -194,6 +197,7 @@ class ReferenceEngine:
         self._write = write
         self._settings = settings
         self._budget = budget
+        self._extended_connect = extended_connect
         self._buffer = bytearray()
         self._guard = FrameGuard(budget, limits.header_list_bytes)
         self._max_inbound = settings.frame_size
@@ -229,6 +233,8 @@ class ReferenceEngine:
             (MAX_FRAME_SIZE_SETTING, settings.frame_size),
             (MAX_HEADER_LIST_SIZE, min(settings.max_headers_size, self._decoder_limit)),
         ]
+        if self._extended_connect:
+            values.append((ENABLE_CONNECT_PROTOCOL, 1))
         self._write(settings_frame(values))
         if settings.connection_window > DEFAULT_WINDOW:
             self.credit(0, settings.connection_window - DEFAULT_WINDOW)
@@ -412,7 +418,7 @@ class ReferenceEngine:
             raise StreamFault(REFUSED_STREAM, "too many concurrent streams")
         if block.self_dependent:
             raise StreamFault(PROTOCOL_ERROR, "a stream depends on itself")
-        request = read_request(self._decoder.fields, ended, self._settings)
+        request = read_request(self._decoder.fields, ended, self._settings, self._extended_connect)
         stream.expected = request.content_length if not ended else -1
         self._handler.on_request(stream_id, request)
 

@@ -63,6 +63,9 @@ class WebSocketLink(Protocol):
     def abort(self) -> None:
         """Drop the connection."""
 
+    def application_done(self) -> None:
+        """The application has returned; the closing handshake may still go on."""
+
 
 class SessionOwner(Protocol):
     """Who a session tells what happens."""

@@ -358,6 +358,11 @@ class WebSocketStream:
         if self.session is not None:
             self.session.close(SERVICE_RESTART, "", by_server=True)
 
+    def release(self) -> None:
+        """The application is done: what carries the WebSocket need not count it any more."""
+        if self._link is not None:
+            self._link.application_done()
+
     def feed_disconnect(self) -> None:
         """The drain deadline has passed: for the application, the peer is gone."""
         if self.session is not None:
