@@ -112,13 +112,22 @@ def test_a_decompression_bomb_is_1009() -> None:
     run(main)
 
 
-def test_only_the_latest_ping_is_answered() -> None:
+def test_of_many_pings_only_the_latest_are_answered() -> None:
     async def main() -> None:
         async with serving(Echo()) as subject:
             client = await opened(subject)
             client.send(b"".join(frame(PING, b"%d" % index) for index in range(1000)))
             await turns()
-            assert frames(client) == [(PONG, b"999")]
+            assert frames(client) == [(PONG, b"%d" % index) for index in range(968, 1000)]
+
+
+def test_pings_are_answered_one_by_one() -> None:
+    async def main() -> None:
+        async with serving(Echo()) as subject:
+            client = await opened(subject)
+            client.send(b"".join(frame(PING, b"%d" % index) for index in range(10)))
+            await turns()
+            assert frames(client) == [(PONG, b"%d" % index) for index in range(10)]
 
     run(main)
 

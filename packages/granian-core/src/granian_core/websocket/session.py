@@ -38,6 +38,9 @@ OPEN: Final = 0
 CLOSING: Final = 1
 CLOSED: Final = 2
 
+MAX_PONGS: Final = 32
+"""Pings that are answered of those that arrive at once, or while nothing can be sent."""
+
 
 class WebSocketLink(Protocol):
     """What carries a session's bytes. One implementation per HTTP version."""
@@ -100,7 +103,7 @@ class WebSocketSession:
         "_owner",
         "_ping_at",
         "_pinged",
-        "_pong",
+        "_pongs",
         "_timeout",
         "closed_here",
         "code",
@@ -141,7 +144,7 @@ class WebSocketSession:
         self._heard = False
         self._message_at = inf
         self._closing_at = inf
-        self._pong: bytes | None = None
+        self._pongs: list[bytes] = []
         self.state = OPEN
         self.closed_here = False
         self.peer_closed = False
@@ -159,8 +162,8 @@ class WebSocketSession:
         """Take bytes from the peer."""
         self._heard = True
         self._engine.receive_data(data)
-        if self._pong is not None:
-            self._answer_ping()
+        if self._pongs:
+            self._answer_pings()
 
     def receive_eof(self) -> None:
         """Take the peer's end of stream: a WebSocket has no half-closed state."""
@@ -175,8 +178,8 @@ class WebSocketSession:
 
     def writable(self) -> None:
         """The peer has taken what was waiting."""
-        if self._pong is not None:
-            self._answer_ping()
+        if self._pongs:
+            self._answer_pings()
         if not self._engine.held:
             self._link.resume_reading()
 
@@ -249,9 +252,9 @@ class WebSocketSession:
     def resume(self) -> None:
         """The owner has room for messages again."""
         self._engine.resume()
-        if self._pong is not None:
-            self._answer_ping()
-        if not self._engine.held and self._pong is None:
+        if self._pongs:
+            self._answer_pings()
+        if not self._engine.held and not self._pongs:
             self._link.resume_reading()
 
     # -- WebSocketHandler --------------------------------------------------------
@@ -263,8 +266,10 @@ class WebSocketSession:
             self._link.pause_reading()
 
     def on_ping(self, payload: bytes) -> None:
-        """Remember the latest ping; RFC 6455 5.5.3 lets us answer only that one."""
-        self._pong = payload
+        """Remember the latest pings; RFC 6455 5.5.3 lets us leave older ones unanswered."""
+        self._pongs.append(payload)
+        if len(self._pongs) > MAX_PONGS:
+            del self._pongs[0]
 
     def on_pong(self, payload: bytes) -> None:
         """Nothing to do: that something arrived is what counts."""
@@ -283,15 +288,15 @@ class WebSocketSession:
 
     # -- inside ------------------------------------------------------------------
 
-    def _answer_ping(self) -> None:
-        """Send one pong, unless the peer does not even take what it was sent before."""
+    def _answer_pings(self) -> None:
+        """Send pongs, unless the peer does not even take what it was sent before."""
         if self.state != OPEN:
-            self._pong = None
+            self._pongs.clear()
         elif self._link.write_blocked():
             self._link.pause_reading()
         else:
-            payload, self._pong = self._pong, None
-            self._link.write(self._engine.pong_frame(payload or b""))
+            pongs, self._pongs = self._pongs, []
+            self._link.write(b"".join(map(self._engine.pong_frame, pongs)))
 
     def _fail(self, code: int, reason: str) -> None:
         logger.debug("failing the connection: %d %s", code, reason)
@@ -305,6 +310,6 @@ class WebSocketSession:
         self.state = CLOSED
         self.code = code
         self.reason = reason
-        self._pong = None
+        self._pongs.clear()
         self._engine.close()
         self._owner.on_closed(code, reason)
