@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from granian_core.interface import Interface
     from granian_core.stream import Address
     from granian_core.tls import TLSInfo
+    from granian_core.tls.contexts import TLSContexts
 
 logger = logging.getLogger("_granian.serve")
 
@@ -120,9 +121,7 @@ class Server:
         self._chooser = ConnectionChooser(self.config)
         self._tls: TLSEndpoint | None = None
         if self.config.tls.enabled:
-            self._tls = TLSEndpoint(
-                self.config.tls, alpn_protocols(self.config.http), self._secure_protocol
-            )
+            self._tls = self._make_tls_endpoint()
 
     # -- life -------------------------------------------------------------------
 
@@ -141,6 +140,11 @@ class Server:
         if self._context is None:
             raise RuntimeError("the server has not started")
         return self._context
+
+    @property
+    def contexts(self) -> list[ConnectionContext]:
+        """`context`; where I/O has threads of its own, that of each. Empty before the start."""
+        return [] if self._context is None else [self._context]
 
     def setup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let the interface prepare; a worker calls this before the loop runs."""
@@ -205,6 +209,11 @@ class Server:
         if self._tls is not None:
             return TLSTransport(self.context, self._tls)
         return self._chooser.make(self.context)
+
+    def _make_tls_endpoint(self, contexts: TLSContexts | None = None) -> TLSEndpoint:
+        return TLSEndpoint(
+            self.config.tls, alpn_protocols(self.config.http), self._secure_protocol, contexts
+        )
 
     def _secure_protocol(self, alpn: str | None, info: TLSInfo) -> asyncio.Protocol:
         """Return the protocol of a TLS session; *alpn* is one of `alpn_protocols`, or None."""

@@ -1,0 +1,357 @@
+"""The two halves of a WebSocket whose application runs on another loop.
+
+The session (frames, pings, deadlines, compression) stays with the connection; messages
+cross over. As for HTTP, the application's mistakes raise in its own frame, and both
+directions are bounded by credit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+from granian_core.errors import LocalProtocolError, WebSocketClosed
+from granian_core.runtime.carrier import SEND_WINDOW, check_head, copy_fields
+from granian_core.runtime.relay import HTTPRelay
+from granian_core.websocket.contract import ABNORMAL_CLOSURE
+from granian_core.websocket.handshake import accept_fields, choose_deflate
+from granian_core.websocket.reference import ReferenceEngine
+from granian_core.websocket.session import CLOSED, CLOSING, OPEN, WebSocketSession
+from granian_core.websocket.stream import WebSocketStream
+
+if TYPE_CHECKING:
+    from granian_core.runtime.application import ApplicationContext
+    from granian_core.runtime.channel import Channel
+    from granian_core.stream import Address, Fields, Headers, HTTPStream
+    from granian_core.websocket.session import WebSocketLink
+
+logger = logging.getLogger("_granian.runtime")
+
+RECEIVE_WINDOW: Final = 65_536
+"""Bytes of messages on their way to the application at which the relay stops receiving."""
+MESSAGE_COST: Final = 64
+"""Bytes that every message counts for besides its content."""
+
+
+class RemoteSession(WebSocketSession):
+    """The open WebSocket as the application's half knows it.
+
+    Attributes:
+        in_flight: Bytes of messages on their way to the I/O loop.
+    """
+
+    __slots__ = ("_far", "_held", "_io", "_relay", "_unsaid", "in_flight")
+
+    def __init__(self, far: RemoteWebSocket, relay: WebSocketRelay, io: Channel) -> None:
+        # Not the base's: frames are the business of the session on the I/O loop.
+        self._far = far
+        self._relay = relay
+        self._io = io
+        self._held = False
+        self._unsaid = 0
+        self.in_flight = 0
+        self.state = OPEN
+        self.closed_here = False
+        self.peer_closed = False
+        self.code = ABNORMAL_CLOSURE
+        self.reason = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether the relay has to wait until the owner calls `resume`."""
+        return self._held
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message; dropped unless the WebSocket is open."""
+        if self.state == OPEN:
+            self.in_flight += len(message)
+            self._io.post(self._relay.send, message)
+
+    def close(self, code: int, reason: str, *, by_server: bool = False) -> None:
+        """Begin the closing handshake."""
+        self.closed_here = True
+        if self.state == OPEN:
+            self.state = CLOSING
+            self._io.post(self._relay.close, code, reason)
+
+    def resume(self) -> None:
+        """The application has room for messages again."""
+        self._held = False
+        size, self._unsaid = self._unsaid, 0
+        self._io.post(self._relay.credit, size)
+
+    def lost(self) -> None:
+        """For the application, the peer is gone."""
+        self.end(ABNORMAL_CLOSURE, "", peer_closed=False)
+
+    def take(self, messages: list[str | bytes], size: int) -> None:
+        """Pass messages on; *size* is what they count for."""
+        self._unsaid += size
+        if not self.closed_here:
+            for message in messages:
+                self._held = self._far.on_message(message)
+        if not self._held and self._unsaid >= RECEIVE_WINDOW // 2:
+            self.resume()
+
+    def end(self, code: int, reason: str, *, peer_closed: bool) -> None:
+        """The WebSocket has ended."""
+        if self.state != CLOSED:
+            self.state = CLOSED
+            self.code = code
+            self.reason = reason
+            self.peer_closed = peer_closed
+            self._far.on_closed(code, reason)
+
+
+class RemoteWebSocket(WebSocketStream):
+    """The application's half. Made on the I/O thread, used on the application's loop.
+
+    Attributes:
+        relay: The other half.
+    """
+
+    def __init__(self, relay: WebSocketRelay, context: ApplicationContext, io: Channel) -> None:
+        # There are no frames on this side, so neither engine nor link.
+        super().__init__(relay.handshake.far, context, ReferenceEngine, _no_link)
+        self.relay = relay
+        self._io = io
+        self._remote: RemoteSession | None = None
+
+    def accept(self, subprotocol: str | None = None, headers: Headers = ()) -> None:
+        """Complete the handshake; see `WebSocketStream.accept`."""
+        request = self.request
+        if request.disconnected and self.session is None:
+            return
+        if self.answered:
+            raise LocalProtocolError("the WebSocket handshake has been answered")
+        given = list(headers)
+        deflate = choose_deflate(self.headers, self._context.config.websocket)
+        fields = accept_fields(given, subprotocol, self.subprotocols, deflate)
+        check_head(self.http_version, 200, fields, None)
+        self._io.post(
+            self.relay.accept, subprotocol, copy_fields(given), self.log_client, self.log_scheme
+        )
+        self.session = self._remote = RemoteSession(self, self.relay, self._io)
+        request.mark_complete(101)
+        self._context.application_done(request)
+
+    @property
+    def write_blocked(self) -> bool:
+        """Whether `drain` would wait."""
+        remote = self._remote
+        return remote is not None and not self._ended and remote.in_flight >= SEND_WINDOW
+
+    # -- from the relay, on the application's loop -----------------------------------------
+
+    def take(self, messages: list[str | bytes], size: int) -> None:
+        """Take messages of the peer."""
+        if self._remote is not None:
+            self._remote.take(messages, size)
+
+    def credit(self, size: int) -> None:
+        """The transport has taken *size* bytes."""
+        if self._remote is not None:
+            self._remote.in_flight -= size
+            if not self.write_blocked:
+                self.wake_writers()
+
+    def closing(self) -> None:
+        """The server itself has begun to close."""
+        if self._remote is not None and self._remote.state == OPEN:
+            self._remote.state = CLOSING
+
+    def end(self, code: int, reason: str, peer_closed: bool) -> None:
+        """The WebSocket has ended."""
+        if self._remote is not None:
+            self._remote.end(code, reason, peer_closed=peer_closed)
+
+    def cancel(self) -> None:
+        """The server gives up on the application."""
+        if self.task is not None:
+            self.cancelled = True
+            self.task.cancel()
+
+    def application_ended(self) -> None:
+        """The application is done, and the outcome settled."""
+        self._io.post(self.relay.done)
+
+
+def _no_link(request: HTTPStream, websocket: WebSocketStream, headers: Headers) -> WebSocketLink:
+    raise AssertionError("the I/O loop's half opens the link")
+
+
+class HandshakeRelay(HTTPRelay):
+    """The I/O loop's half of a handshake; it ends with the WebSocket."""
+
+    __slots__ = ()
+
+    def __init__(self, stream: HTTPStream, context: ApplicationContext, io: Channel) -> None:
+        super().__init__(stream, context, io)
+        self._body_ended = True  # what follows is the WebSocket's
+
+    def done(self, client: Address | None, scheme: str, watched: bool) -> None:
+        """Only the log has to know: the WebSocket itself says when its application is done."""
+        self.stream.log_client = client
+        self.stream.log_scheme = scheme
+
+
+class WebSocketRelay:
+    """The I/O loop's half: does to the WebSocket what the application does to its own.
+
+    Args:
+        websocket: The connection's.
+        context: The application's.
+        io: To the I/O loop.
+
+    Attributes:
+        handshake: The half of the handshake.
+        far: The application's half.
+    """
+
+    __slots__ = (
+        "_application",
+        "_context",
+        "_done",
+        "_draining",
+        "_receiving",
+        "_room",
+        "_taken",
+        "_told_closing",
+        "_unread",
+        "_websocket",
+        "far",
+        "handshake",
+    )
+
+    def __init__(
+        self, websocket: WebSocketStream, context: ApplicationContext, io: Channel
+    ) -> None:
+        self._websocket = websocket
+        self._context = context
+        self._application = context.channel
+        loop = websocket.request.carrier.loop
+        self._done: asyncio.Future[None] = loop.create_future()
+        self._receiving: asyncio.Task[None] | None = None
+        self._draining: asyncio.Task[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._unread = 0
+        self._taken = 0
+        self._told_closing = False
+        self.handshake = HandshakeRelay(websocket.request, context, io)
+        self.far = RemoteWebSocket(self, context, io)
+
+    async def run(self) -> None:
+        """Stand in for the application until that is done."""
+        self._application.post(self._context.begin_websocket, self.far)
+        self.handshake.watch()
+        try:
+            await self._done
+        except asyncio.CancelledError:
+            self._application.post(self.far.cancel)
+            raise
+        finally:
+            self.handshake.end()
+            for task in (self._receiving, self._draining):
+                if task is not None:
+                    task.cancel()
+
+    # -- from the application -----------------------------------------------------------------
+
+    def accept(
+        self, subprotocol: str | None, headers: Fields, client: Address | None, scheme: str
+    ) -> None:
+        """Complete the handshake."""
+        websocket = self._websocket
+        websocket.log_client = client
+        websocket.log_scheme = scheme
+        try:
+            websocket.accept(subprotocol, headers)
+        except LocalProtocolError as exc:
+            logger.debug("%s: %s", websocket.client, exc)
+        if websocket.session is None:
+            self._application.post(self.far.end, ABNORMAL_CLOSURE, "", False)
+            return
+        loop = websocket.request.carrier.loop
+        self._receiving = loop.create_task(self._receive())
+
+    def send(self, message: str | bytes) -> None:
+        """Send a message; give credit for it when the transport has taken it."""
+        websocket = self._websocket
+        try:
+            websocket.send(message)
+        except LocalProtocolError as exc:
+            logger.debug("%s: %s", websocket.client, exc)
+        if websocket.closed and not self._told_closing:
+            self._told_closing = True
+            self._application.post(self.far.closing)
+        self._taken += len(message)
+        if self._draining is not None:
+            return
+        if websocket.write_blocked:
+            loop = websocket.request.carrier.loop
+            self._draining = loop.create_task(self._drain())
+        elif self._taken >= SEND_WINDOW // 4:
+            self._give_credit()
+
+    async def _drain(self) -> None:
+        await self._websocket.drain()
+        self._draining = None
+        self._give_credit()
+
+    def _give_credit(self) -> None:
+        size, self._taken = self._taken, 0
+        self._application.post(self.far.credit, size)
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake."""
+        try:
+            self._websocket.close(code, reason)
+        except LocalProtocolError as exc:
+            logger.debug("%s: %s", self._websocket.client, exc)
+
+    def credit(self, size: int) -> None:
+        """The application has received that much."""
+        self._unread -= size
+        if self._room is not None and not self._room.done() and self._unread < RECEIVE_WINDOW:
+            self._room.set_result(None)
+
+    def done(self) -> None:
+        """The application has returned."""
+        if not self._done.done():
+            self._done.set_result(None)
+
+    # -- from the peer ------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        """Pass messages on, as many at a time as there are, within the window."""
+        websocket = self._websocket
+        try:
+            while True:
+                messages = [await websocket.receive()]
+                self._gather(messages)
+                size = sum(map(len, messages)) + MESSAGE_COST * len(messages)
+                self._unread += size
+                self._application.post(self.far.take, messages, size)
+                while self._unread >= RECEIVE_WINDOW:
+                    self._room = websocket.request.carrier.loop.create_future()
+                    await self._room
+        except WebSocketClosed:
+            session = websocket.session
+            # After a close of the application's own, the end is still to come: it knows.
+            if session is not None and session.state == CLOSED:
+                self._application.post(
+                    self.far.end, session.code, session.reason, session.peer_closed
+                )
+
+    def _gather(self, messages: list[str | bytes]) -> None:
+        size = len(messages[0])
+        while size < RECEIVE_WINDOW // 2:
+            try:
+                message = self._websocket.receive_nowait()
+            except WebSocketClosed:
+                return  # said after the messages that came before it
+            if message is None:
+                return
+            size += len(message) + MESSAGE_COST
+            messages.append(message)
