@@ -31,6 +31,7 @@ from granian_core.http2.frames import (
     ACK,
     CONTINUATION,
     DATA,
+    ENABLE_CONNECT_PROTOCOL,
     END_HEADERS,
     END_STREAM,
     GOAWAY,
@@ -116,6 +117,7 @@ class FastEngine(Sender):
     __slots__ = (
         "_buffer",
         "_decoder",
+        "_extended_connect",
         "_generation",
         "_guard",
         "_handler",
@@ -137,11 +139,13 @@ class FastEngine(Sender):
         settings: HTTP2Settings,
         limits: Limits,
         budget: Budget,
+        extended_connect: bool = False,
     ) -> None:
         super().__init__(write, settings.stream_window, budget)
         self.started = False
         self.closed = False
         self._handler = handler
+        self._extended_connect = extended_connect
         self._settings = settings
         self._list_limit = limits.header_list_bytes
         self._guard = FrameGuard(budget, limits.header_list_bytes)
@@ -178,6 +182,8 @@ class FastEngine(Sender):
             (MAX_FRAME_SIZE_SETTING, settings.frame_size),
             (MAX_HEADER_LIST_SIZE, min(settings.max_headers_size, self._list_limit)),
         ]
+        if self._extended_connect:
+            values.append((ENABLE_CONNECT_PROTOCOL, 1))
         self._write(settings_frame(values))
         if settings.connection_window > DEFAULT_WINDOW:
             self.credit(0, settings.connection_window - DEFAULT_WINDOW)
@@ -426,7 +432,7 @@ class FastEngine(Sender):
         if self_dependent:
             raise StreamFault(PROTOCOL_ERROR, "a stream depends on itself")
         if known is None:
-            request = read_request(fields, bool(ended), self._settings)
+            request = read_request(fields, bool(ended), self._settings, self._extended_connect)
             if ended:
                 self._remember_head(block, fields, request)
             else:
