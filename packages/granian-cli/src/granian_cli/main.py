@@ -6,6 +6,8 @@ main module again in every worker, and a worker needs neither.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from typing import NoReturn
@@ -19,6 +21,7 @@ def entrypoint() -> NoReturn:
     import click  # noqa: PLC0415 - see above
 
     from granian_cli.command import PROGRAM, build_command  # noqa: PLC0415
+    from granian_cli.threads import is_any_left_behind  # noqa: PLC0415
 
     warn_about_other_distribution()
     try:
@@ -29,6 +32,12 @@ def entrypoint() -> NoReturn:
         code = exc.exit_code
     except FatalError as exc:
         code = report(exc)
+    if is_any_left_behind():
+        # Python would wait for what the thread has started.
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -11,6 +13,10 @@ from granian_core.errors import FatalError
 
 HANDLED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU", "SIGCHLD")
 """Signals that reach the supervisor as events; SIGUSR2 is reserved, SIGCHLD only wakes it."""
+
+
+class Interrupted(BaseException):
+    """Somebody asks us to leave while code that is not ours runs on the main thread."""
 
 
 def handled_signals() -> list[signal.Signals]:
@@ -78,3 +84,20 @@ class SignalPipe:
 
 def _wake(signum: int, frame: object) -> None:
     """Do nothing: the wakeup descriptor tells."""
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Within a `SignalPipe`, let SIGINT and SIGTERM raise `Interrupted` on the main thread."""
+    former = {
+        signum: signal.signal(signum, _interrupt) for signum in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for signum, handler in former.items():
+            signal.signal(signum, handler)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    raise Interrupted

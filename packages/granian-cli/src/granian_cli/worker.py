@@ -51,6 +51,7 @@ from granian_core.pool import BlockingPool
 from granian_core.server import Server
 
 if TYPE_CHECKING:
+    from granian_cli.config import Configuration
     from granian_core.stream import HTTPStream
     from granian_core.websocket import WebSocketStream
 
@@ -114,7 +115,8 @@ class Worker:
         self._stopping: asyncio.Event | None = None
         self._final = True
         self._sending = threading.Lock()
-        self._control = ControlThread(self)
+        self._pool: BlockingPool | None = None
+        self._control = self._make_control()
 
     def run(self) -> int:
         """Load, serve, leave; return the exit code."""
@@ -157,10 +159,11 @@ class Worker:
         """Leave while loading: nothing was accepted and nothing was started."""
         os._exit(0)
 
-    def leave_late(self) -> None:
-        """Leave although something of ours still runs."""
-        logging.shutdown()
-        os._exit(LATE_EXIT_CODE)
+    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Release nothing more, once the loop has stopped: the rest goes with the process."""
+
+    def _make_control(self) -> ControlThread:
+        return ControlThread(self)
 
     def _count_workers(self) -> int:
         """Return how many processes serve the application."""
@@ -171,7 +174,7 @@ class Worker:
     def _build(self) -> tuple[asyncio.AbstractEventLoop, Server]:
         """Make the loop, then the application, then the server around it."""
         loop = loops.get(self.configuration.runtime.loop)
-        with _application_errors("the application failed to start"):
+        with application_errors("the application failed to start"):
             interface = self._make_interface(self._load())
             log = self.configuration.log
             fmt = log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT
@@ -185,28 +188,20 @@ class Worker:
         return loop, server
 
     def _load(self) -> object:
-        application = self.configuration.application
-        if self.spec.loader is not None:
-            return self.spec.loader()
-        return load_target(
-            self.configuration.target,
-            factory=application.factory,
-            working_dir=application.working_dir,
-        )
+        return load_application(self.configuration, self.spec.loader)
 
     def _make_interface(self, target: object) -> Interface:
         application, runtime = self.configuration.application, self.configuration.runtime
         factory = load_interface(application.interface)
-        pool = None
         if factory.blocking:
             threads = runtime.blocking_threads or factory.default_blocking_threads
-            pool = BlockingPool(
+            self._pool = BlockingPool(
                 threads or max(1, self.configuration.backpressure // 2),
                 runtime.blocking_threads_idle_timeout,
             )
         options = InterfaceOptions(
             root_path=application.url_path_prefix or "",
-            blocking_pool=pool,
+            blocking_pool=self._pool,
             websockets=factory.websockets and self.configuration.network.websockets,
             access_log=self.configuration.log.log_access_enabled,
             worker_id=self.spec.number,
@@ -247,7 +242,7 @@ class Worker:
             starting.cancel()
             await asyncio.gather(starting, return_exceptions=True)
             return False
-        with _application_errors("the application failed to start"):
+        with application_errors("the application failed to start"):
             try:
                 starting.result()
             except OSError as exc:
@@ -337,6 +332,7 @@ class Worker:
             task.cancel()
         loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
         loop.run_until_complete(loop.shutdown_asyncgens())
+        self._release(loop)
         loop.close()
 
 
@@ -387,7 +383,22 @@ class ControlThread(threading.Thread):
             "worker-%d is late: leaving without the application's consent",
             self._worker.spec.number,
         )
-        self._worker.leave_late()
+        logging.shutdown()
+        os._exit(LATE_EXIT_CODE)
+
+
+def load_application(configuration: Configuration, loader: Callable[[], object] | None) -> object:
+    """Return the application, from *loader* if there is one.
+
+    Raises:
+        TargetError: It is not found, or its code raised.
+    """
+    if loader is not None:
+        return loader()
+    application = configuration.application
+    return load_target(
+        configuration.target, factory=application.factory, working_dir=application.working_dir
+    )
 
 
 class RequestCounter:
@@ -426,7 +437,7 @@ class RequestCounter:
 
 
 @contextlib.contextmanager
-def _application_errors(what: str) -> Iterator[None]:
+def application_errors(what: str) -> Iterator[None]:
     """Turn what the application raises outside of a request into a `StartupError`."""
     try:
         yield
