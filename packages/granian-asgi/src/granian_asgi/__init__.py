@@ -7,6 +7,7 @@ entry-point group ``granian.interfaces`` names; the types describe applications.
 from __future__ import annotations
 
 from granian_asgi.interface import ASGIFactory, ASGIInterface, asgi, asginl
+from granian_asgi.proxies import wrap_asgi_with_proxy_headers
 from granian_asgi.types import ASGIApplication, Message, Receive, Scope, Send
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "Send",
     "asgi",
     "asginl",
+    "wrap_asgi_with_proxy_headers",
 ]

@@ -34,6 +34,7 @@ from granian_core.interface import (
 )
 from granian_core.loops import loops
 from granian_core.pool import BlockingPool
+from granian_core.proxies import Family, Forwarded, ProxyHeaders, TrustedHosts
 from granian_core.server import Server, ServerState
 from granian_core.settings import (
     HTTP1Settings,
@@ -62,8 +63,10 @@ __all__ = [
     "ClientDisconnected",
     "ConfigurationError",
     "Data",
+    "Family",
     "FatalError",
     "Fields",
+    "Forwarded",
     "GranianError",
     "HTTP1Settings",
     "HTTP2Settings",
@@ -75,6 +78,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "ProtocolError",
+    "ProxyHeaders",
     "RemoteProtocolError",
     "Server",
     "ServerConfig",
@@ -83,6 +87,7 @@ __all__ = [
     "StartupError",
     "TLSInfo",
     "TLSSettings",
+    "TrustedHosts",
     "WebSocketClosed",
     "WebSocketSettings",
     "WebSocketStream",

@@ -6,6 +6,7 @@ from granian_rsgi.errors import ProtocolClosed, ProtocolError
 from granian_rsgi.headers import HeaderPairs, Headers
 from granian_rsgi.http import HTTPProtocol
 from granian_rsgi.interface import RSGIFactory, RSGIInterface, rsgi
+from granian_rsgi.proxies import wrap_rsgi_with_proxy_headers
 from granian_rsgi.scope import RSGI_VERSION, HTTPScope, Scope, WebsocketScope
 from granian_rsgi.transport import HTTPStreamTransport
 from granian_rsgi.websocket import (
@@ -33,4 +34,5 @@ __all__ = [
     "WebsocketScope",
     "WebsocketTransport",
     "rsgi",
+    "wrap_rsgi_with_proxy_headers",
 ]

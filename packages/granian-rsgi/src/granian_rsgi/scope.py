@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from granian_rsgi.headers import Headers
 
 if TYPE_CHECKING:
-    from granian_core import Address, HTTPStream, WebSocketStream
+    from granian_core import Address, Fields, HTTPStream, WebSocketStream
 
 RSGI_VERSION = "1.6"
 
@@ -75,8 +75,16 @@ class Scope:
         """The request's fields; the same object each time."""
         headers = self._headers
         if headers is None:
-            self._headers = headers = Headers(self._stream.headers)
+            self._headers = headers = Headers(self._request_fields())
         return headers
+
+    @property
+    def stream(self) -> HTTPStream | WebSocketStream:
+        """The server's stream, for code that wraps applications."""
+        return self._stream
+
+    def _request_fields(self) -> Fields:
+        return self._stream.headers
 
 
 class HTTPScope(Scope):

@@ -6,6 +6,7 @@ from granian_wsgi.environ import Environ
 from granian_wsgi.files import FileWrapper
 from granian_wsgi.input import Input, RequestBodyError
 from granian_wsgi.interface import WSGIApplication, WSGIInterface, wsgi
+from granian_wsgi.proxies import wrap_wsgi_with_proxy_headers
 
 __all__ = [
     "Environ",
@@ -14,5 +15,6 @@ __all__ = [
     "RequestBodyError",
     "WSGIApplication",
     "WSGIInterface",
+    "wrap_wsgi_with_proxy_headers",
     "wsgi",
 ]

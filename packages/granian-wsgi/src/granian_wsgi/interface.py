@@ -32,6 +32,7 @@ class WSGIInterface(BaseInterface):
     ) -> None:
         self._application = application
         self._pool = pool
+        self._access_log = options.access_log
         self._constants = constant_environ(options, multithread=pool.max_threads > 1)
         self._call_bound = self._call
 
@@ -44,7 +45,11 @@ class WSGIInterface(BaseInterface):
         environ = request_environ(stream.stream, self._constants, Input(stream))
         responder = Responder(stream)
         environ["wsgi.early_hints"] = responder.early_hints
-        result = self._application(environ, responder.start_response)
+        try:
+            result = self._application(environ, responder.start_response)
+        finally:
+            if self._access_log:
+                note_for_log(stream.stream, environ)
         try:
             responder.send(result)
         finally:
@@ -53,6 +58,15 @@ class WSGIInterface(BaseInterface):
                 close = getattr(result, "close", None)
                 if close is not None:
                     close()
+
+
+def note_for_log(stream: HTTPStream, environ: Environ) -> None:
+    """Copy client and scheme from *environ*, where proxy wrappers have written them."""
+    client, scheme = environ.get("REMOTE_ADDR"), environ.get("wsgi.url_scheme")
+    if isinstance(client, str):
+        stream.log_client = (client, None) if client else None
+    if isinstance(scheme, str):
+        stream.log_scheme = scheme
 
 
 class WSGIFactory:
