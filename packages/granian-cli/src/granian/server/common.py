@@ -24,7 +24,7 @@ from granian_cli.supervisor import Supervisor
 if TYPE_CHECKING:
     from granian.http import HTTP1Settings, HTTP2Settings
     from granian_cli.control import WorkerSpec
-    from granian_cli.process import WorkerProcess
+    from granian_cli.handle import WorkerHandle
     from granian_core.settings import Limits
 
 __all__ = ["AbstractServer"]
@@ -195,8 +195,8 @@ class AbstractServer(Hooks):
         return self.configuration.processes.workers
 
     @property
-    def wrks(self) -> list[WorkerProcess]:
-        """The worker processes that exist; each has a ``pid``."""
+    def wrks(self) -> list[WorkerHandle]:
+        """The workers that exist; each has a ``pid``."""
         return [] if self._supervisor is None else self._supervisor.worker_processes()
 
     @property
