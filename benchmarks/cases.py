@@ -19,6 +19,20 @@ BROWSER_HEADERS = (
 
 
 @dataclass(frozen=True)
+class WebSocketLoad:
+    """What the clients of a WebSocket case do; nothing but be there if they send nothing."""
+
+    octets: int
+    """Length of each message; 0 sends none."""
+    clients: int = 0
+    """How many there are; 0 is what the command says (``--connections``)."""
+    broadcast: bool = False
+    """What one of them says goes to all."""
+    compressed: bool = False
+    """With permessage-deflate."""
+
+
+@dataclass(frozen=True)
 class Case:
     """One kind of request, the same for every server."""
 
@@ -35,6 +49,13 @@ class Case:
     """Send at a fixed rate with the open-loop client in place of as fast as the server answers."""
     floor: bool = True
     """The bare protocol can answer it."""
+    websocket: WebSocketLoad | None = None
+    """It is about messages, or idle connections, in place of requests."""
+
+
+def _websocket(name: str, description: str, load: WebSocketLoad) -> Case:
+    path = "/broadcast" if load.broadcast else "/echo"
+    return Case(name, description, path=path, floor=False, websocket=load)
 
 
 CASES: dict[str, Case] = {
@@ -65,6 +86,27 @@ CASES: dict[str, Case] = {
             "GET 1 KiB, seven browser headers, fixed rate",
             headers=BROWSER_HEADERS,
             fixed_rate=True,
+        ),
+        _websocket("ws-echo-32", "WebSocket echo of 32 B", WebSocketLoad(32)),
+        _websocket("ws-echo-1k", "WebSocket echo of 1 KiB", WebSocketLoad(1024)),
+        _websocket("ws-echo-64k", "WebSocket echo of 64 KiB", WebSocketLoad(65_536)),
+        _websocket(
+            "ws-echo-1k-deflate",
+            "WebSocket echo of 1 KiB, compressed",
+            WebSocketLoad(1024, compressed=True),
+        ),
+        _websocket(
+            "ws-broadcast-16",
+            "WebSocket broadcast of 1 KiB to 16 clients",
+            WebSocketLoad(1024, clients=16, broadcast=True),
+        ),
+        _websocket(
+            "ws-broadcast-32",
+            "WebSocket broadcast of 1 KiB to 32 clients",
+            WebSocketLoad(1024, clients=32, broadcast=True),
+        ),
+        _websocket(
+            "ws-idle", "5,000 idle WebSockets, opened and held", WebSocketLoad(0, clients=5000)
         ),
     )
 }

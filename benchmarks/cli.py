@@ -69,7 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.render:
             return _publish(report.from_json(options.render.read_text()), options.output)
-        raise_open_files(options.connections + _SPARE_FILES)
+        most = max(case.websocket.clients for case in CASES.values() if case.websocket)
+        raise_open_files(max(options.connections, most) + _SPARE_FILES)
         if options.profile:
             return _profile(options)
         return _compare(options)

@@ -1,4 +1,4 @@
-"""Generating load: wrk as fast as the server answers, or our open-loop client at a fixed rate."""
+"""Generating load: wrk for requests, our open-loop client at a fixed rate, our WebSocket client."""
 
 from __future__ import annotations
 
@@ -84,11 +84,12 @@ def run_load(case: Case, port: int, seconds: float, plan: LoadPlan) -> LoadResul
     Raises:
         BenchmarkError: The load generator failed or got no answer at all.
     """
-    command = (
-        _open_loop(case, port, seconds, plan)
-        if case.fixed_rate
-        else _wrk(case, port, seconds, plan)
-    )
+    if case.websocket is not None:
+        command = _websocket(case, port, seconds, plan)
+    elif case.fixed_rate:
+        command = _open_loop(case, port, seconds, plan)
+    else:
+        command = _wrk(case, port, seconds, plan)
     with pinned(plan.cpus):
         try:
             done = subprocess.run(
@@ -127,12 +128,20 @@ def _open_loop(case: Case, port: int, seconds: float, plan: LoadPlan) -> list[st
     return [*command, "--connections", str(plan.connections)]
 
 
+def _websocket(case: Case, port: int, seconds: float, plan: LoadPlan) -> list[str]:
+    command = [sys.executable, "-m", "benchmarks.websocket_load", "--case", case.name]
+    command += ["--port", str(port), "--seconds", str(seconds)]
+    return [*command, "--connections", str(plan.connections)]
+
+
 def check_answer(case: Case, port: int) -> None:
     """Send the case's request once and make sure that the right answer comes.
 
     Raises:
         BenchmarkError: It does not; a number measured then would mean nothing.
     """
+    if case.websocket is not None:
+        return  # its load generator looks into what comes back
     connection = http.client.HTTPConnection(HOST, port, timeout=10.0)
     try:
         body = os.urandom(case.body_octets) if case.body_octets else None

@@ -8,8 +8,10 @@ stay for all rounds.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadPlan, check_answer, run_load
-from benchmarks.processes import RunningServer, free_port, resident_octets
+from benchmarks.processes import ProcessTree, RunningServer, free_port, resident_octets
 
 if TYPE_CHECKING:
     from benchmarks.cases import Case
     from benchmarks.servers import Server
+
+_WATCH_S = 0.25
 
 Progress = Callable[[str], None]
 
@@ -58,6 +62,8 @@ class Sample:
     tree_rss: int
     """The same of the whole tree; pages that processes share count once for each."""
     failures: dict[str, int]
+    connection_octets: int = 0
+    """Resident octets that each connection cost in the process that served; of idle ones only."""
 
     @property
     def cpu_us(self) -> float:
@@ -157,10 +163,14 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
         check_answer(case, port)
         idle = server.tree()
         resident = {process.pid: resident_octets(process.pid) for process in idle.processes}
-        run_load(case, port, plan.warm_up_s, plan.load)
+        idling = case.websocket is not None and not case.websocket.octets
+        if not idling:
+            run_load(case, port, plan.warm_up_s, plan.load)
         before = server.tree()
-        load = run_load(case, port, plan.seconds, plan.load)
+        with _largest(idle if idling else ProcessTree(())) as largest:
+            load = run_load(case, port, plan.seconds, plan.load)
         after = server.tree()
+        worker = after.busiest_since(idle)
     return Sample(
         case=case.name,
         interface=entry.interface,
@@ -171,10 +181,34 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
         cpu_s=after.cpu_s - before.cpu_s,
         p50_us=load.p50_us,
         p99_us=load.p99_us,
-        worker_rss=resident.get(after.busiest_since(idle), 0),
+        worker_rss=resident.get(worker, 0),
         tree_rss=sum(resident.values()),
         failures=load.failures,
+        connection_octets=max(0, largest.get(worker, 0) - resident.get(worker, 0)) // load.requests
+        if idling
+        else 0,
     )
+
+
+@contextlib.contextmanager
+def _largest(tree: ProcessTree) -> Iterator[dict[int, int]]:
+    """Watch the processes of *tree* inside; return the most octets that each had resident."""
+    found: dict[int, int] = {}
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_WATCH_S):
+            for process in tree.processes:
+                octets = resident_octets(process.pid)
+                found[process.pid] = max(octets, found.get(process.pid, 0))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield found
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _line(result: Sample | Failure) -> str:
@@ -182,4 +216,6 @@ def _line(result: Sample | Failure) -> str:
     if isinstance(result, Failure):
         return f"{where}: FAILED: {result.reason.rstrip().splitlines()[-1]}"
     failed = f"  {result.failures}" if result.failures else ""
+    if result.connection_octets:
+        failed += f"  {result.connection_octets / 1024:.1f} KiB/connection"
     return f"{where}: {result.cpu_us:.1f} us CPU, {result.rate:.0f} requests/s{failed}"

@@ -40,6 +40,8 @@ class Row:
     tree_rss: int
     failures: int
     """Failed requests of all rounds together."""
+    connection_octets: int
+    """Resident octets of each idle connection, where the case is about them."""
     ratio: Ratio | None
     """The reference against this server; None for the reference itself and where one is missing."""
 
@@ -110,6 +112,9 @@ def _rows(cell: Mapping[str, Sequence[Sample]], reference: str) -> Iterable[Row]
             worker_rss=int(statistics.median(sample.worker_rss for sample in samples)),
             tree_rss=int(statistics.median(sample.tree_rss for sample in samples)),
             failures=sum(sum(sample.failures.values()) for sample in samples),
+            connection_octets=int(
+                statistics.median(sample.connection_octets for sample in samples)
+            ),
             ratio=None if server == reference else ratio(ours, samples),
         )
 
@@ -141,6 +146,8 @@ def _table(group: Group, results: Results) -> list[str]:
         if row.ratio is not None:
             spread = f"({row.ratio.low:.2f} .. {row.ratio.high:.2f})"
             compared = f"{row.ratio.of_medians:.3f} {spread}"
+        if row.connection_octets:
+            compared += f"   {row.connection_octets / 1024:.1f} KiB per connection"
         failed = f"   {row.failures} FAILED REQUESTS" if row.failures else ""
         lines.append(
             f"  {label(row.server):<24}{row.cpu_us:>11.1f}{row.rate:>9.0f}{row.p50_us:>9.0f}"

@@ -37,10 +37,18 @@ class Server:
     """Distributions whose versions the report names; the first is the server itself."""
     floor: bool = False
     """A bare protocol: it answers only the cases that say so."""
+    carries: tuple[str, ...] = ("http",)
+    """What cases it takes part in: ``http``, ``websocket``, ``deflate`` (compressed WebSockets)."""
 
     def runs(self, case: Case, interface: str) -> bool:
         """Return whether this server takes part in *case* with *interface*."""
-        return interface in self.interfaces and (case.floor or not self.floor)
+        kind = "http"
+        if case.websocket is not None:
+            kind = "deflate" if case.websocket.compressed else "websocket"
+            if interface == "wsgi":
+                return False
+        known = interface in self.interfaces and kind in self.carries
+        return known and (case.floor or not self.floor)
 
 
 def _target(interface: str) -> str:
@@ -55,9 +63,14 @@ def _granian(interface: str, port: int) -> list[str]:
     return [*arguments, _target(interface)]
 
 
-def _uvicorn(http: str) -> Arguments:
+def _granian_reference(interface: str, port: int) -> list[str]:
+    *arguments, target = _granian(interface, port)
+    return [*arguments, "--ws-engine", "reference", target]
+
+
+def _uvicorn(http: str, websocket: str = "auto") -> Arguments:
     def arguments(interface: str, port: int) -> list[str]:
-        where = ["--host", HOST, "--port", str(port), "--no-access-log"]
+        where = ["--host", HOST, "--port", str(port), "--no-access-log", "--ws", websocket]
         return ["-m", "uvicorn", "--http", http, "--loop", "uvloop", *where, _target(interface)]
 
     return arguments
@@ -88,6 +101,9 @@ _PACKAGES = (
     "packages/granian-cli",
 )
 _UVICORN = Environment("uvicorn", ("uvicorn", "h11", "httptools", "uvloop"))
+_UVICORN_WS = Environment(
+    "uvicorn-websocket", ("uvicorn", "httptools", "uvloop", "websockets", "wsproto")
+)
 _GUNICORN = Environment("gunicorn", ("gunicorn",))
 
 SERVERS: dict[str, Server] = {
@@ -100,6 +116,16 @@ SERVERS: dict[str, Server] = {
             ("asgi", "rsgi", "wsgi"),
             _granian,
             ("granian-cli", "granian-core", "uvloop"),
+            carries=("http", "websocket", "deflate"),
+        ),
+        Server(
+            "ours-reference",
+            "granian-cli (wsproto)",
+            Environment("ours", editable=_PACKAGES),
+            ("asgi", "rsgi"),
+            _granian_reference,
+            ("granian-cli", "granian-core", "wsproto", "uvloop"),
+            carries=("websocket", "deflate"),
         ),
         Server(
             "granian-rust",
@@ -108,6 +134,7 @@ SERVERS: dict[str, Server] = {
             ("asgi", "rsgi", "wsgi"),
             _granian,
             ("granian", "uvloop"),
+            carries=("http", "websocket"),
         ),
         Server(
             "uvicorn-httptools",
@@ -132,6 +159,34 @@ SERVERS: dict[str, Server] = {
             ("asgi",),
             _hypercorn,
             ("hypercorn", "h11", "uvloop"),
+            carries=("http", "websocket", "deflate"),
+        ),
+        Server(
+            "uvicorn-legacy",
+            "uvicorn (ws legacy)",
+            _UVICORN_WS,
+            ("asgi",),
+            _uvicorn("httptools", "websockets"),
+            ("uvicorn", "websockets", "uvloop"),
+            carries=("websocket", "deflate"),
+        ),
+        Server(
+            "uvicorn-websockets",
+            "uvicorn (websockets)",
+            _UVICORN_WS,
+            ("asgi",),
+            _uvicorn("httptools", "websockets-sansio"),
+            ("uvicorn", "websockets", "uvloop"),
+            carries=("websocket", "deflate"),
+        ),
+        Server(
+            "uvicorn-wsproto",
+            "uvicorn (wsproto)",
+            _UVICORN_WS,
+            ("asgi",),
+            _uvicorn("httptools", "wsproto"),
+            ("uvicorn", "wsproto", "uvloop"),
+            carries=("websocket", "deflate"),
         ),
         Server(
             "gunicorn-sync",

@@ -12,12 +12,16 @@ Send = Callable[[Message], Awaitable[None]]
 _BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000}
 _CHUNK = b"x" * 1024
 _CHUNKS = 16
+_EVERYONE: set[Send] = set()
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     """Answer one request, or follow the lifespan protocol."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
+        return
+    if scope["type"] == "websocket":
+        await _websocket(scope["path"], receive, send)
         return
     path = scope["path"]
     body = _BODIES.get(path)
@@ -62,3 +66,27 @@ async def _stream(send: Send) -> None:
     for _ in range(_CHUNKS):
         await send({"type": "http.response.body", "body": _CHUNK, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _websocket(path: str, receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    if path == "/broadcast":
+        await _broadcast(receive, send)
+        return
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+async def _broadcast(receive: Receive, send: Send) -> None:
+    _EVERYONE.add(send)
+    try:
+        while (message := await receive())["type"] != "websocket.disconnect":
+            said = {"type": "websocket.send", "bytes": message["bytes"]}
+            for other in list(_EVERYONE):
+                await other(said)
+    finally:
+        _EVERYONE.discard(send)

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 _BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000}
 _CHUNK = b"x" * 1024
 _CHUNKS = 16
 _HEADERS = [("content-type", "text/plain")]
+_CLOSED = 0
+_EVERYONE: set[_WebsocketTransport] = set()
 
 
 class _Scope(Protocol):
     @property
     def path(self) -> str: ...
+
+    @property
+    def proto(self) -> str: ...
+
+
+class _Message(Protocol):
+    @property
+    def kind(self) -> int: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class _WebsocketTransport(Protocol):
+    async def receive(self) -> _Message: ...
+
+    async def send_bytes(self, data: bytes) -> None: ...
+
+
+class _WebsocketProtocol(Protocol):
+    async def accept(self) -> _WebsocketTransport: ...
+
+    def close(self, status: int | None = None) -> object: ...
 
 
 class _Transport(Protocol):
@@ -27,9 +52,35 @@ class _HTTPProtocol(Protocol):
     def response_stream(self, status: int, headers: list[tuple[str, str]]) -> _Transport: ...
 
 
-async def application(scope: _Scope, protocol: _HTTPProtocol) -> None:
-    """Answer one request."""
-    path = scope.path
+async def application(scope: _Scope, protocol: _HTTPProtocol | _WebsocketProtocol) -> None:
+    """Answer one request, or serve one WebSocket."""
+    if scope.proto == "ws":
+        await _websocket(scope.path, cast("_WebsocketProtocol", protocol))
+    else:
+        await _respond(scope.path, cast("_HTTPProtocol", protocol))
+
+
+async def _websocket(path: str, protocol: _WebsocketProtocol) -> None:
+    transport = await protocol.accept()
+    if path == "/broadcast":
+        await _broadcast(transport)
+    else:
+        while (message := await transport.receive()).kind != _CLOSED:
+            await transport.send_bytes(message.data)
+    protocol.close()
+
+
+async def _broadcast(transport: _WebsocketTransport) -> None:
+    _EVERYONE.add(transport)
+    try:
+        while (message := await transport.receive()).kind != _CLOSED:
+            for other in list(_EVERYONE):
+                await other.send_bytes(message.data)
+    finally:
+        _EVERYONE.discard(transport)
+
+
+async def _respond(path: str, protocol: _HTTPProtocol) -> None:
     body = _BODIES.get(path)
     if body is not None:
         protocol.response_bytes(200, _HEADERS, body)

@@ -129,9 +129,20 @@ def agree(
         AssertionError: They disagree; or whatever leaves an engine.
     """
     fast, reference = ENGINES["fast"], ENGINES["reference"]
-    whole = drive(fast, [wire], settings, deflate)[0]
+    whole = _blurred(drive(fast, [wire], settings, deflate)[0], deflate)
     for pieces in ([wire], random_cuts(wire, rng), *([bytewise(wire)] * (rng.random() < 0.1))):
         for hold_every in (0, rng.randint(1, 3)):
-            made = drive(fast, pieces, settings, deflate, hold_every=hold_every)
-            assert made == drive(reference, pieces, settings, deflate, hold_every=hold_every)
-            assert made[0] == whole, "cut"
+            ours, ours_after = drive(fast, pieces, settings, deflate, hold_every=hold_every)
+            theirs, after = drive(reference, pieces, settings, deflate, hold_every=hold_every)
+            assert _blurred(ours, deflate) == _blurred(theirs, deflate), "engines"
+            assert ours_after == after, "engines, in time"
+            assert _blurred(ours, deflate) == whole, "cut"
+
+
+def _blurred(calls: list[Call], deflate: DeflateParameters | None) -> list[Call]:
+    """Do not tell two faults apart: of a message that inflates to too much *and* is no UTF-8
+    or no deflate stream, the one is reported that shows in the first piece to be inflated.
+    """
+    if deflate is not None and calls[-1:] in ([("error", 1007)], [("error", 1009)]):
+        return [*calls[:-1], ("error", 1007)]
+    return calls
