@@ -39,6 +39,8 @@ from granian_core.settings import option as core_option
 
 T = TypeVar("T")
 
+RuntimeMode = Literal["auto", "mt", "st"]
+
 Kind = Literal["", "duration", "octal", "file", "directory", "path", "json"]
 """How a value is written, where its Python type does not say it."""
 
@@ -186,6 +188,20 @@ class RuntimeSettings:
 
     loop: str = option(
         "auto", help="Event loop; 'auto' takes the fastest installed.", flag="--loop"
+    )
+    runtime_threads: int = option(
+        1,
+        help="I/O threads per worker. With more than one, the application has the main thread "
+        "for itself, and connections, TLS and static files go on while it computes or blocks.",
+        flag="--runtime-threads",
+        minimum=1,
+    )
+    runtime_mode: RuntimeMode = option(
+        "auto",
+        help="Who accepts connections where there are several I/O threads: one for all, which "
+        "gives each to the least busy (mt), or every thread for itself (st); 'auto' is mt.",
+        flag="--runtime-mode",
+        choices=("auto", "mt", "st"),
     )
     task_impl: TaskImpl = _core_server_option("task_impl")
     blocking_threads: int | None = option(

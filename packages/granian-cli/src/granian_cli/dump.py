@@ -37,15 +37,17 @@ def tasks(loop: asyncio.AbstractEventLoop) -> str:
 
 
 def connections(server: Server) -> str:
-    """Return the connection table of *server*. Call it on the loop's thread.
+    """Return the connection table of *server*, of all its I/O threads.
 
     What peers sent is shown with its control characters escaped.
     """
-    context = server.context
     now = time.monotonic()
+    # Copies: the originals change on their own threads.
+    table = [one for context in server.contexts for one in list(context.connections)]
+    requests = len(server.contexts[0].streams) if server.contexts else 0  # permits are shared
     out = io.StringIO()
-    out.write(f"{len(context.connections)} connections, {len(context.streams)} requests\n")
-    for connection in context.connections:
+    out.write(f"{len(table)} connections, {requests} requests\n")
+    for connection in table:
         client = getattr(connection, "client", None)
         stream = getattr(connection, "stream", None)
         streams = getattr(connection, "streams", None)

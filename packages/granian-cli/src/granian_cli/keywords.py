@@ -29,9 +29,7 @@ RENAMED = {
 """Keywords whose name is not that of the setting."""
 
 UNSUPPORTED: dict[str, object] = {
-    "runtime_threads": 1,
     "runtime_blocking_threads": None,
-    "runtime_mode": "auto",
     "metrics_enabled": False,
     "metrics_scrape_interval": 15,
     "metrics_address": "127.0.0.1",

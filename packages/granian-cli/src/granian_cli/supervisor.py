@@ -226,6 +226,9 @@ class Supervisor:
         cpus = _usable_cpus()
         if processes.workers > cpus:
             logger.warning("More workers (%d) than CPUs (%d)", processes.workers, cpus)
+        io_threads = configuration.runtime.runtime_threads
+        if io_threads > cpus:
+            logger.warning("More runtime threads (%d) than CPUs (%d)", io_threads, cpus)
         warn_of_frame_size(self.configuration.http2)
         # Only a number that was asked for: the default is a ceiling that few applications reach.
         if factory.blocking and threads is not None and threads > 2 * cpus + 1:

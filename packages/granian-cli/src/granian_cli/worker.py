@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import errno
 import faulthandler
+import functools
 import gc
 import logging
 import os
@@ -48,10 +49,12 @@ from granian_core.interface import Interface, InterfaceOptions, load_interface
 from granian_core.log import configure_logging
 from granian_core.loops import loops
 from granian_core.pool import BlockingPool
+from granian_core.runtime.server import ThreadedServer
 from granian_core.server import Server
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
+    from granian_core.settings import ServerConfig
     from granian_core.stream import HTTPStream
     from granian_core.websocket import WebSocketStream
 
@@ -178,14 +181,27 @@ class Worker:
             interface = self._make_interface(self._load())
             log = self.configuration.log
             fmt = log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT
-            server = Server(
+            server = self._make_server(
                 self._counted(interface),
-                sockets=self.spec.sockets,
-                config=self.configuration.server_config(fmt if log.log_access_enabled else None),
+                self.configuration.server_config(fmt if log.log_access_enabled else None),
             )
             server.setup(loop)
         self._settle_memory()
         return loop, server
+
+    def _make_server(self, interface: Interface, config: ServerConfig) -> Server:
+        runtime = self.configuration.runtime
+        if runtime.runtime_threads == 1:
+            return Server(interface, sockets=self.spec.sockets, config=config)
+        return ThreadedServer(
+            interface,
+            threads=runtime.runtime_threads,
+            mode=runtime.runtime_mode,
+            new_loop=functools.partial(loops.get, runtime.loop),
+            blocking=load_interface(self.configuration.application.interface).blocking,
+            sockets=self.spec.sockets,
+            config=config,
+        )
 
     def _load(self) -> object:
         return load_application(self.configuration, self.spec.loader)
@@ -407,12 +423,15 @@ class RequestCounter:
     Args:
         inner: The interface.
         limit: The number.
-        reached: Called on the loop's thread when the request of that number begins.
+        reached: Called when the request of that number begins, on its loop's thread.
+
+    Loops of several threads may call it: the number is counted under a lock.
     """
 
     def __init__(self, inner: Interface, limit: int, reached: Callable[[], None]) -> None:
         self._inner = inner
         self._left = limit
+        self._lock = threading.Lock()
         self._reached = reached
         self.websockets = inner.websockets
         self.setup = inner.setup
@@ -431,8 +450,10 @@ class RequestCounter:
         return self._inner.handle_websocket(stream)
 
     def _count(self) -> None:
-        self._left -= 1
-        if self._left == 0:
+        with self._lock:
+            self._left -= 1
+            is_reached = self._left == 0
+        if is_reached:
             self._reached()
 
 

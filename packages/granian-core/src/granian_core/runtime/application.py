@@ -87,8 +87,11 @@ class BridgedInterface(BaseInterface):
         stream.detached = True
         relay = HTTPRelay(stream, context, self._io)
         stream.task = RemoteTask(relay, stream.carrier.loop)
-        context.channel.post(context.begin, relay.far)
-        relay.watch()
+        if stream.body_complete or stream.expects_continue:
+            relay.begin(context.begin, relay.far)
+        else:
+            # What came with the head is with the connection's stream in the next turn.
+            stream.carrier.loop.call_soon(relay.begin, context.begin, relay.far)
 
     def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
         """Hand a WebSocket over."""

@@ -11,6 +11,7 @@ other half has said that it is taken: by the transport (response), or by the app
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from granian_core.runtime.application import ApplicationContext
     from granian_core.runtime.channel import Channel
     from granian_core.runtime.relay import HTTPRelay
+
+logger = logging.getLogger("_granian.runtime")
 
 SEND_WINDOW: Final = 131_072
 """Bytes of a response on their way to the I/O loop at which the application has to wait."""
@@ -229,10 +232,15 @@ class RemoteCarrier:
         """Let the kernel send a part of a file; see `granian_core.files.KernelSender`."""
         if stream.scheme != "http" or stream.http_version == "2" or self._declared < 0:
             return None
+        try:
+            # The caller's may be closed, and be another file's, by the time it is used.
+            dup = os.dup(fd)
+        except OSError as exc:
+            logger.debug("the kernel can not send a file: %s", exc)
+            return None
         sending: asyncio.Future[int] = self.loop.create_future()
         sending.add_done_callback(self._file_given_up)
-        # The caller's descriptor may be closed, and be another file's, by the time it is used.
-        self._io.post(self._relay.send_file, os.dup(fd), offset, count, sending)
+        self._io.post(self._relay.send_file, dup, offset, count, sending)
         return sending
 
     def _file_given_up(self, sending: asyncio.Future[int]) -> None:

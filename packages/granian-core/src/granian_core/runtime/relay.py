@@ -18,6 +18,8 @@ from granian_core.runtime.carrier import BODY_WINDOW, SEND_WINDOW, RemoteCarrier
 from granian_core.stream import ABORTED, COMPLETE, Address, Fields, HTTPStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from granian_core.runtime.application import ApplicationContext
     from granian_core.runtime.channel import Channel
 
@@ -85,12 +87,13 @@ class HTTPRelay:
         assert self.carrier.stream is not None
         return self.carrier.stream
 
-    def watch(self) -> None:
-        """Pass on what the peer does, from now on."""
+    def begin(self, start: Callable[..., None], far: object) -> None:
+        """Start the application by ``start(far)``; pass on what the peer does from now on."""
         self._gone = self.stream.wait_disconnect()
         self._gone.add_done_callback(self._peer_gone)
         if not self._body_ended and not self.stream.expects_continue:
-            self.pump()
+            self.pump()  # what is here already is there when the application starts
+        self._application.post(start, far)
 
     # -- from the peer ------------------------------------------------------------------
 

@@ -243,8 +243,7 @@ class WebSocketRelay:
 
     async def run(self) -> None:
         """Stand in for the application until that is done."""
-        self._application.post(self._context.begin_websocket, self.far)
-        self.handshake.watch()
+        self.handshake.begin(self._context.begin_websocket, self.far)
         try:
             await self._done
         except asyncio.CancelledError:
