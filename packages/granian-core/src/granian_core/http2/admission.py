@@ -107,6 +107,8 @@ class Admission:
         """Give a permit back. Safe from any thread."""
         self._context.application_done(exchange.stream)
         self.forget_running(exchange)
+        if exchange.closed:
+            exchange.release()
 
     def forget_running(self, exchange: Exchange) -> None:
         """An application is done; a WebSocket's has given its permit back before."""

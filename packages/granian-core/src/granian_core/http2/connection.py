@@ -29,11 +29,12 @@ from granian_core.http2.exchange import Exchange
 from granian_core.http2.leaving import DRAIN_PING, GONE, LINGER, OPEN, Leaving
 from granian_core.http2.output import Output
 from granian_core.http2.priority import DEFAULT_URGENCY, read_urgency
-from granian_core.http2.response import SERVER
+from granian_core.http2.response import SERVER, date_field
 from granian_core.stream import COMPLETE, Address, Fields, HTTPStream
 
 if TYPE_CHECKING:
     from granian_core.context import ConnectionContext
+    from granian_core.http2.contract import Section
     from granian_core.http2.fields import Request
     from granian_core.tls import TLSInfo
 
@@ -136,9 +137,9 @@ class HTTP2Connection(asyncio.Protocol):
         return self._limits.unread_body_bytes
 
     @property
-    def date(self) -> bytes:
-        """The value of the Date field."""
-        return self._context.date[6:-2]
+    def date_line(self) -> bytes:
+        """The server's Date as a line of HTTP/1.1: the same object for a second."""
+        return self._context.date
 
     # -- asyncio.Protocol ---------------------------------------------------------
 
@@ -246,7 +247,7 @@ class HTTP2Connection(asyncio.Protocol):
         fields = [
             (b":status", b"%d" % status),
             SERVER,
-            (b"date", self.date),
+            date_field(self.date_line),
             (b"content-length", b"0"),
         ]
         self.engine.send_headers(stream_id, fields, True)
@@ -385,7 +386,7 @@ class HTTP2Connection(asyncio.Protocol):
 
     # -- called by exchanges ----------------------------------------------------------
 
-    def send_head(self, exchange: Exchange, fields: Fields, *, end_stream: bool) -> None:
+    def send_head(self, exchange: Exchange, fields: Section, *, end_stream: bool) -> None:
         """Write a response head."""
         self.engine.send_headers(exchange.stream_id, fields, end_stream)
         if end_stream:
@@ -434,11 +435,13 @@ class HTTP2Connection(asyncio.Protocol):
             exchange.websocket.lost()
         if aborted:
             stream.feed_disconnect()
-        elif stream.is_watched:
+        elif stream.gone_waiters is not None and stream.is_watched:
             # Its application still waits for the client to leave.
             self._watched = [one for one in self._watched if one.is_watched]
             self._watched.append(stream)
         self.output.forget(exchange)
+        if exchange.started and not exchange.running:
+            exchange.release()
         if not self.streams:
             self._rest()
 

@@ -17,15 +17,18 @@ Misuse by the caller (sending on a stream that is closed, or past a window) rais
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from granian_core.http2.budget import Budget
     from granian_core.http2.fields import Request
     from granian_core.settings import HTTP2Settings, Limits
     from granian_core.stream import Fields
+
+    Section: TypeAlias = Sequence[tuple[bytes, bytes]]
+    """A field section to send."""
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client sends first (RFC 9113 3.4)."""
@@ -170,7 +173,7 @@ class HTTP2Engine(Protocol):
     def connection_window(self) -> int:
         """Return how many bytes may be sent on all streams together now."""
 
-    def send_headers(self, stream_id: int, fields: Fields, end_stream: bool) -> None:
+    def send_headers(self, stream_id: int, fields: Section, end_stream: bool) -> None:
         """Write a response head, an informational one, or a trailer section."""
 
     def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:

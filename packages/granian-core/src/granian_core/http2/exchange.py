@@ -19,8 +19,15 @@ from granian_core.http1.target import decode_path
 from granian_core.http2.contract import INTERNAL_ERROR
 from granian_core.http2.extended_connect import ExtendedConnect
 from granian_core.http2.output import FRAME_CAP
-from granian_core.http2.response import SERVER, check_fields, status_field, trailer_fields
-from granian_core.stream import PENDING, Fields, Headers, HTTPStream
+from granian_core.http2.response import (
+    ResponseHead,
+    check_fields,
+    date_field,
+    response_head,
+    status_field,
+    trailer_fields,
+)
+from granian_core.stream import ABORTED, PENDING, Fields, Headers, HTTPStream
 
 if TYPE_CHECKING:
     import asyncio
@@ -60,38 +67,30 @@ class Exchange:
         websocket: What carries a WebSocket here, if an extended CONNECT asks for one.
     """
 
-    __slots__ = (
-        "answered_at",
-        "body_at",
-        "body_bytes",
-        "body_wait",
-        "closed",
-        "connection",
-        "ended",
-        "expects_continue",
-        "held",
-        "held_bytes",
-        "local_open",
-        "loop",
-        "marked",
-        "queue",
-        "queued",
-        "remote_open",
-        "running",
-        "sent",
-        "size",
-        "stalled_at",
-        "started",
-        "stream",
-        "stream_id",
-        "trailers",
-        "uncredited",
-        "urgency",
-        "waiters",
-        "websocket",
-    )
-
+    # Defaults of the class: an exchange sets only what is not so.
     stream: HTTPStream
+    remote_open: bool = True
+    local_open: bool = True
+    closed: bool = False
+    started: bool = False
+    running: bool = False
+    expects_continue: bool = False
+    queue: deque[bytes | memoryview] | None = None
+    queued: int = 0
+    ended: bool = False
+    trailers: Fields | None = None
+    waiters: list[asyncio.Future[None]] | None = None
+    sent: int = 0
+    marked: int = 0
+    stalled_at: float = inf
+    held: bool = False
+    uncredited: int = 0
+    held_bytes: int = 0
+    body_at: float = inf
+    body_bytes: int = 0
+    body_wait: float = -1.0
+    answered_at: float = inf
+    websocket: ExtendedConnect | None = None
 
     def __init__(
         self, connection: HTTP2Connection, stream_id: int, size: int, urgency: int
@@ -101,38 +100,15 @@ class Exchange:
         self.stream_id = stream_id
         self.size = size
         self.urgency = urgency
-        self.remote_open = True
-        self.local_open = True
-        self.closed = False
-        self.started = False
-        self.running = False
-        self.expects_continue = False
-        self.queue: deque[bytes | memoryview] = deque()
-        self.queued = 0
-        self.ended = False
-        self.trailers: Fields | None = None
-        self.waiters: list[asyncio.Future[None]] = []
-        self.sent = 0
-        self.marked = 0
-        self.stalled_at = inf
-        self.held = False
-        self.uncredited = 0
-        self.held_bytes = 0
-        self.body_at = inf
-        self.body_bytes = 0
-        self.body_wait = -1.0
-        self.answered_at = inf
-        self.websocket: ExtendedConnect | None = None
 
     def open_stream(self, request: Request) -> None:
         """Make what the interface sees."""
         connection = self.connection
-        raw_path, _, query = request.path.partition(b"?")
-        path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+        method, path, raw_path, query = request.target or _read_target(request)
         self.stream = HTTPStream(
             self,
             "2",
-            request.method.decode("ascii"),
+            method,
             connection.scheme,
             path,
             raw_path,
@@ -154,7 +130,8 @@ class Exchange:
         self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
     ) -> None:
         """Send a whole response."""
-        fields, declared = self._head(status, headers, reason)
+        head = self._head(status, headers, reason)
+        declared = head.declared
         size = len(body)
         fits = True
         if stream.method == "HEAD" or status == 204 or status == 304:
@@ -168,21 +145,21 @@ class Exchange:
         elif declared != size:
             fits = False
             body = body[:declared]
-        if declared >= 0:
-            fields.append((b"content-length", b"%d" % declared))
+        connection = self.connection
+        fields = head.fields(connection.date_line, declared)
         stream.bytes_sent = len(body)
         if fits or size > declared:
-            self.connection.send_head(self, fields, end_stream=not body)
-            if body:
+            connection.send_head(self, fields, end_stream=not body)
+            if body and not connection.output.send_whole(self, body):
                 self.enqueue(body)
             self._finish(status)
             if not fits:
                 raise LocalProtocolError("the response body is longer than its Content-Length")
         else:
             logger.error("Application sent a body shorter than its Content-Length")
-            self.connection.send_head(self, fields, end_stream=False)
+            connection.send_head(self, fields, end_stream=False)
             stream.mark_complete(status)
-            self.connection.reset(self, INTERNAL_ERROR)
+            connection.reset(self, INTERNAL_ERROR)
 
     def _finish(self, status: int) -> None:
         """Nothing follows what is queued."""
@@ -190,21 +167,15 @@ class Exchange:
         self.stream.mark_complete(status)
         self.connection.output.response_done(self)
 
-    def _head(self, status: int, headers: Headers, reason: bytes | None) -> tuple[Fields, int]:
-        """Return the fields of a final response head, without its length."""
-        fields = [status_field(status, reason)]
+    def _head(self, status: int, headers: Headers, reason: bytes | None) -> ResponseHead:
+        """Return what is known of a final response head before its length is."""
         if status < 300 and (status < 200 or self.websocket is not None):
             raise LocalProtocolError(
                 f"{status} is not a final response status"
                 if status < 200
                 else f"{status} would accept the WebSocket, which a denial must not"
             )
-        declared, has_date, has_server = check_fields(headers, fields)
-        if not has_server:
-            fields.append(SERVER)
-        if not has_date:
-            fields.append((b"date", self.connection.date))
-        return fields, declared
+        return response_head(status, headers, reason)
 
     def accept(self, headers: Headers) -> None:
         """Send the head that accepts an extended CONNECT (RFC 8441 5)."""
@@ -212,18 +183,16 @@ class Exchange:
         # RFC 9110 9.3.6: no Content-Length here.
         _, has_date, _ = check_fields(headers, fields)
         if not has_date:
-            fields.append((b"date", self.connection.date))
+            fields.append(date_field(self.connection.date_line))
         self.connection.send_head(self, fields, end_stream=False)
 
     def send_head(
         self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
     ) -> int:
         """Send a response head."""
-        fields, declared = self._head(status, headers, reason)
-        if status == 204:
-            declared = -1
-        if declared >= 0:
-            fields.append((b"content-length", b"%d" % declared))
+        head = self._head(status, headers, reason)
+        declared = -1 if status == 204 else head.declared
+        fields = head.fields(self.connection.date_line, declared)
         stream.event_stream = is_event_stream(fields)
         self.connection.send_head(self, fields, end_stream=False)
         return declared
@@ -235,6 +204,8 @@ class Exchange:
     def enqueue(self, data: bytes) -> None:
         """Take content that waits for its turn."""
         # Large pieces are cut into frames without copying what is left of them.
+        if self.queue is None:
+            self.queue = deque()
         self.queue.append(memoryview(data) if len(data) > FRAME_CAP // 4 else data)
         self.queued += len(data)
         self.connection.output.data_queued(self, len(data))
@@ -289,6 +260,8 @@ class Exchange:
         """Return a future that ends when writing may go on, or the peer is gone."""
         waiter: asyncio.Future[None] = self.loop.create_future()
         if self.write_blocked():
+            if self.waiters is None:
+                self.waiters = []
             self.waiters.append(waiter)
             self.connection.output.blocked.add(self)
         else:
@@ -314,6 +287,7 @@ class Exchange:
     def take(self, limit: int) -> bytes:
         """Return at most *limit* bytes from the queue, which is not empty."""
         queue = self.queue
+        assert queue
         first = queue[0]
         if len(first) > limit:
             queue[0] = first[limit:]
@@ -335,8 +309,8 @@ class Exchange:
 
     def wake_writers(self) -> None:
         """Wake who waits to write: there is room again, or the stream is closed."""
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
         if self.websocket is not None:
@@ -345,5 +319,21 @@ class Exchange:
     def drop_queue(self) -> int:
         """Forget what is queued; return how many bytes that was."""
         dropped, self.queued = self.queued, 0
-        self.queue.clear()
+        self.queue = None
         return dropped
+
+    def release(self) -> None:
+        """Nobody needs the stream any more: it refers to us, and would wait for the collector."""
+        self.stream = _RELEASED
+
+
+_RELEASED: Final = HTTPStream.__new__(HTTPStream)
+_RELEASED.phase = ABORTED
+
+
+def _read_target(request: Request) -> tuple[str, str, bytes, bytes]:
+    """Return method, path, raw path and query; the engine may keep the request for the next."""
+    raw_path, _, query = request.path.partition(b"?")
+    path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+    request.target = (request.method.decode("ascii"), path, raw_path, query)
+    return request.target

@@ -59,6 +59,7 @@ class Request:
         expects_continue: Whether the client waits for ``100 Continue``.
         priority: The value of the ``priority`` field (RFC 9218), or None.
         size: Octets of the field section as RFC 9113 6.5.2 counts them.
+        target: Method, path, raw path and query as streams have them, once they were read.
         status: 0, or the status that refuses the request; *reason* says why.
     """
 
@@ -76,6 +77,7 @@ class Request:
         "scheme",
         "size",
         "status",
+        "target",
     )
 
     def __init__(self) -> None:
@@ -90,6 +92,7 @@ class Request:
         self.expects_continue = False
         self.priority: bytes | None = None
         self.size = 0
+        self.target: tuple[str, str, bytes, bytes] | None = None
         self.status = 0
         self.reason = ""
 

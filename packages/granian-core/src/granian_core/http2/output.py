@@ -11,7 +11,7 @@ import logging
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from granian_core.http2.priority import SendOrder
+from granian_core.http2.priority import DEFAULT_URGENCY, SendOrder
 
 if TYPE_CHECKING:
     import asyncio
@@ -25,6 +25,8 @@ logger = logging.getLogger("_granian.http2")
 
 WRITE_PER_TURN: Final = 131_072
 """Bytes of content that one connection sends in one turn of the loop."""
+WHOLE: Final = 16_384
+"""Bytes of content that leave without queueing where nobody waits; every peer takes such frames."""
 FRAME_CAP: Final = 65_536
 """Most content of one DATA frame, even where the peer takes more: frames take turns."""
 CONTROL_HIGH_WATER: Final = 65_536
@@ -131,6 +133,28 @@ class Output:
 
     # -- content ------------------------------------------------------------------
 
+    def send_whole(self, exchange: Exchange, data: bytes) -> bool:
+        """Send the whole content of a response, if nobody waits and it is small.
+
+        Returns:
+            Whether it was sent; else it has to queue.
+        """
+        if (
+            self.order
+            or self.write_high
+            or len(data) > WHOLE
+            or exchange.urgency > DEFAULT_URGENCY  # who is more urgent may come in this turn
+            or self.size > WRITE_PER_TURN
+        ):
+            return False
+        engine = self.engine
+        stream_id = exchange.stream_id
+        if len(data) > engine.window(stream_id):
+            return False
+        engine.send_data(stream_id, data, True)
+        self._connection.local_end(exchange)
+        return True
+
     def data_queued(self, exchange: Exchange, size: int) -> None:
         """An exchange has taken content from its application."""
         self.queued += size
@@ -162,10 +186,14 @@ class Output:
 
     def forget(self, exchange: Exchange) -> None:
         """An exchange is closed: drop what it has, and wake who waits for room."""
-        self.order.discard(exchange)
-        self.queued -= exchange.drop_queue()
-        self.blocked.discard(exchange)
-        exchange.wake_writers()
+        if self.order:
+            self.order.discard(exchange)
+        if exchange.queued:
+            self.queued -= exchange.drop_queue()
+        if self.blocked:
+            self.blocked.discard(exchange)
+        if exchange.waiters is not None or exchange.websocket is not None:
+            exchange.wake_writers()
 
     def _pump(self) -> None:
         """Let exchanges send, in turn, as much as one turn of the loop allows."""

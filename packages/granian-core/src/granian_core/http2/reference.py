@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from hpack import HeaderTuple
 
     from granian_core.http2.budget import Budget
+    from granian_core.http2.contract import Section
     from granian_core.settings import HTTP2Settings, Limits
     from granian_core.stream import Fields
 
@@ -549,7 +550,7 @@ class ReferenceEngine:
         """Return how many bytes may be sent on a stream."""
         return self._h2.local_flow_control_window(stream_id)
 
-    def send_headers(self, stream_id: int, fields: Fields, end_stream: bool) -> None:
+    def send_headers(self, stream_id: int, fields: Section, end_stream: bool) -> None:
         """Write a field section."""
         self._h2.send_headers(stream_id, fields, end_stream)
         self._flush()

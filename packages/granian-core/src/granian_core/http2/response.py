@@ -8,13 +8,15 @@ surrounding whitespace of a value would make the response malformed (RFC 9113 8.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import check_name
 
 if TYPE_CHECKING:
     from granian_core.stream import Fields, Headers
+
+Field: TypeAlias = tuple[bytes, bytes]
 
 _VALUE: Final = re.compile(rb"[^\r\n\0]*")
 _OWN: Final = frozenset(
@@ -32,12 +34,18 @@ _NOT_IN_TRAILERS: Final = _OWN | {b"date", b"server"}
 
 SERVER: Final = (b"server", b"granian")
 
+NOT_PAIRS: Final = "response fields must be pairs of bytes"
+
 _STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
 
 # Fields that applications have sent before, and what they are on the wire.
 _KNOWN: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
 _MAX_KNOWN: Final = 1024
 _MAX_LENGTH: Final = 160
+_MAX_FIELDS: Final = 16
+
+# Whole heads that applications have sent before.
+_HEADS: dict[tuple[int, Headers], ResponseHead] = {}
 
 
 def status_field(status: int, reason: bytes | None) -> tuple[bytes, bytes]:
@@ -55,6 +63,83 @@ def status_field(status: int, reason: bytes | None) -> tuple[bytes, bytes]:
     if type(status) is not int or not 600 <= status <= 999:
         raise LocalProtocolError(f"{status!r} is not a response status")
     return (b":status", b"%d" % status)
+
+
+def date_field(line: bytes) -> tuple[bytes, bytes]:
+    """Return the Date field of *line*, which is that of HTTP/1.1 with its line ending."""
+    return (b"date", line[6:-2])
+
+
+class ResponseHead:
+    """A response head that was judged, without its Date and its length.
+
+    Attributes:
+        declared: The Content-Length that the application has declared, or -1.
+    """
+
+    __slots__ = ("_base", "_has_date", "_last", "declared")
+
+    def __init__(self, base: tuple[Field, ...], declared: int, *, has_date: bool) -> None:
+        self.declared = declared
+        self._base = base
+        self._has_date = has_date
+        self._last: tuple[bytes, int, tuple[Field, ...]] = (b"", -2, ())
+
+    def fields(self, date_line: bytes, length: int) -> tuple[Field, ...]:
+        """Return the whole field section.
+
+        Args:
+            date_line: The server's Date; the same object for a second.
+            length: The Content-Length to send, or -1.
+        """
+        last_date, last_length, fields = self._last
+        if last_date is date_line and last_length == length:
+            return fields
+        fields = self._base
+        if not self._has_date:
+            fields += (date_field(date_line),)
+        if length >= 0:
+            fields += ((b"content-length", b"%d" % length),)
+        self._last = (date_line, length, fields)
+        return fields
+
+
+def response_head(status: int, headers: Headers, reason: bytes | None) -> ResponseHead:
+    """Judge a final response head; one that was judged before is not judged again.
+
+    Raises:
+        LocalProtocolError: As for `status_field` and `check_fields`.
+    """
+    try:
+        headers = tuple(headers)
+    except (TypeError, ValueError) as exc:
+        raise LocalProtocolError(NOT_PAIRS) from exc
+    key = None
+    if reason is None:
+        try:
+            key = (status, headers)
+            head = _HEADS.get(key)
+        except (TypeError, ValueError):  # a pair that is a list, a value that is a bytearray
+            head = key = None
+        if head is not None:
+            return head
+    fields = [status_field(status, reason)]
+    declared, has_date, has_server = check_fields(headers, fields)
+    if not has_server:
+        fields.append(SERVER)
+    head = ResponseHead(tuple(fields), declared, has_date=has_date)
+    if key is not None and _may_remember(fields):
+        if len(_HEADS) >= _MAX_KNOWN:
+            _HEADS.clear()
+        _HEADS[key] = head
+    return head
+
+
+def _may_remember(fields: Fields) -> bool:
+    """Whether a head is small, and holds nothing that is for one client."""
+    return len(fields) <= _MAX_FIELDS and not any(
+        name == b"set-cookie" or len(name) + len(value) > _MAX_LENGTH for name, value in fields
+    )
 
 
 def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
@@ -87,7 +172,7 @@ def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
                 has_server = has_server or name == b"server"
             fields.append(line)
     except (TypeError, ValueError) as exc:
-        raise LocalProtocolError("response fields must be pairs of bytes") from exc
+        raise LocalProtocolError(NOT_PAIRS) from exc
     return declared, has_date, has_server
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from granian_core.http2.budget import Budget
-    from granian_core.stream import Fields
+    from granian_core.http2.contract import Section
 
 REMEMBERED: Final = 1024
 """Streams that were reset, of which it is known by whom."""
@@ -141,7 +141,7 @@ class Sender:
         stream.state = state
         return stream
 
-    def send_headers(self, stream_id: int, fields: Fields, end_stream: bool) -> None:
+    def send_headers(self, stream_id: int, fields: Section, end_stream: bool) -> None:
         """Write a field section."""
         self._move(stream_id, SEND_END if end_stream else SEND)
         block = self._encoder.encode(fields)
