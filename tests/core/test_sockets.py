@@ -371,3 +371,13 @@ def test_addresses_are_written_as_people_write_them(
     """A socket's name becomes a pair, and the pair a text."""
     assert to_address(name) == address
     assert format_address(address) == text
+
+
+def test_copies_of_a_listening_socket_never_block() -> None:
+    """`dup` restores what the object has, for all copies: also for one that is accepting."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        listen(sock, 128)
+        with sock.dup():
+            assert sock.getblocking() is False
+            assert os.get_blocking(sock.fileno()) is False

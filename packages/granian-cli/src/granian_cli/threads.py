@@ -187,6 +187,8 @@ class WorkerThread(ControlPipe):
             self._heartbeat = Heartbeat(time.monotonic())
         self._sentinel, self._ended = multiprocessing.Pipe(duplex=False)
         self.connection, theirs = multiprocessing.Pipe()
+        for sock in sockets:
+            sock.setblocking(False)  # as `listen` does: the other workers' copies must stay so
         spec = WorkerSpec(
             configuration=configuration,
             number=number,

@@ -187,11 +187,15 @@ class OwnSockets:
 
 
 def listen(sock: socket.socket, backlog: int) -> None:
-    """Start listening on a bound socket.
+    """Start listening on a bound socket, which is non-blocking from now on.
+
+    All copies of a socket share the flag, and `socket.socket.dup` gives it anew what the Python
+    object has: a copy of a blocking one would block whoever accepts from another copy.
 
     Raises:
         BindError: Another server took the address since it was bound.
     """
+    sock.setblocking(False)
     try:
         sock.listen(backlog)
     except OSError as exc:
