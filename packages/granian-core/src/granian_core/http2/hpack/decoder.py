@@ -28,6 +28,8 @@ MAX_REMEMBERED: Final = 16
 MAX_REMEMBERED_SIZE: Final = 512
 """Bytes of the largest of them."""
 
+_RUN: Final = 16
+"""Indexed fields that are taken together before limits are looked at."""
 _FIRST_DYNAMIC: Final = len(STATIC_TABLE) + 1
 _FIELDS: Final[tuple[Field, ...]] = ((b"", b""), *STATIC_TABLE)
 _SIZES: Final = tuple(len(name) + len(value) + ENTRY_OVERHEAD for name, value in _FIELDS)
@@ -155,19 +157,20 @@ class Decoder:
         kept: list[Field] = []
         size = 0
         while position < end:
-            octet = block[position]
-            if octet >= 0x80:
-                if octet < 0xFF:
-                    octet &= 0x7F
-                    position += 1
-                else:
-                    octet, position = decode_integer(block, position, 0x7F)
-                if not octet or octet >= len(table):
-                    raise HPACKError("index out of range")
-                kept.append(table[octet])
-                size += sizes[octet]
+            before = len(kept)
+            try:
+                for octet in block[position : position + _RUN]:
+                    if octet <= 0x80 or octet == 0xFF:
+                        break
+                    octet -= 0x80  # noqa: PLW2901 - a second name costs as much again
+                    kept.append(table[octet])
+                    size += sizes[octet]
+            except IndexError as exc:
+                raise HPACKError("index out of range") from exc
+            if len(kept) > before:
+                position += len(kept) - before
             else:
-                field, position = self._take_literal(block, position)
+                field, position = self._take_field(block, position)
                 kept.append(field)
                 size += len(field[0]) + len(field[1]) + ENTRY_OVERHEAD
             if size > limit or len(kept) > most:
@@ -186,18 +189,19 @@ class Decoder:
         cookies = sum(field[0] == b"cookie" for field in fields)
         return cookies > self._max_cookies or len(fields) - cookies > self._max_fields
 
-    def _take_literal(self, block: bytes, position: int) -> tuple[Field, int]:
-        """Take a literal field (RFC 7541 6.2); return it and where the next starts."""
+    def _take_field(self, block: bytes, position: int) -> tuple[Field, int]:
+        """Take a field that is no index of one octet; return it and where the next starts."""
         octet = block[position]
+        if octet >= 0x80:
+            index, position = decode_integer(block, position, 0x7F)
+            return self._entry(index), position
         if octet & 0xE0 == 0x20:
             raise HPACKError("table size update inside a block")
         index, position = decode_integer(block, position, 0x3F if octet >= 0x40 else 0x0F)
-        if not index:
-            name, position = _take_string(block, position)
-        elif index < len(self._fields):
-            name = self._fields[index][0]
+        if index:
+            name = self._entry(index)[0]
         else:
-            raise HPACKError("index out of range")
+            name, position = _take_string(block, position)
         value, position = _take_string(block, position)
         if octet >= 0x40:
             field = (name, value)
@@ -207,6 +211,11 @@ class Decoder:
             self._cacheable = False
             return NeverIndexed((name, value)), position
         return (name, value), position
+
+    def _entry(self, index: int) -> Field:
+        if not 0 < index < len(self._fields):
+            raise HPACKError("index out of range")
+        return self._fields[index]
 
     def _insert(self, field: Field, size: int) -> None:
         """Insert an entry (RFC 7541 4.4). One that is larger than the table empties it."""
@@ -235,7 +244,11 @@ def _take_string(block: bytes, position: int) -> tuple[bytes, int]:
     if position >= len(block):
         raise HPACKError("truncated field")
     octet = block[position]
-    size, position = decode_integer(block, position, 0x7F)
+    size = octet & 0x7F
+    if size < 0x7F:
+        position += 1
+    else:
+        size, position = decode_integer(block, position, 0x7F)
     end = position + size
     if end > len(block):
         raise HPACKError("truncated string")

@@ -79,6 +79,7 @@ class Encoder:
         "_numbers",
         "_remembered",
         "_seen",
+        "_settled",
         "_smallest",
         "_table_size",
         "_used",
@@ -95,6 +96,8 @@ class Encoder:
         self._entries: deque[tuple[Field, int]] = deque()
         self._numbers: dict[Field, int] = {}
         self._seen: set[int] = set()
+        # Whether the block at hand would be the same the next time.
+        self._settled = True
         self._remembered: dict[tuple[Field, ...], bytes] = {}
 
     def set_max_table_size(self, size: int) -> None:
@@ -115,13 +118,12 @@ class Encoder:
         block = self._remembered.get(key)
         if block is not None:
             return block
-        inserted = self._inserted
-        cacheable = self._announced == self._table_size == self._smallest
-        parts = [] if cacheable else self._take_updates()
+        self._settled = self._announced == self._table_size == self._smallest
+        parts = [] if self._settled else self._take_updates()
         for field in key:
             if field[0] in SENSITIVE or type(field) is NeverIndexed:
                 parts.append(encode_literal(field, NEVER_INDEXED))
-                cacheable = False
+                self._settled = False
                 continue
             part = _STATIC_FIELDS.get(field)
             if part is None:
@@ -132,7 +134,7 @@ class Encoder:
                     part = _INDEXED[_FIRST_DYNAMIC + self._inserted - number]
             parts.append(part)
         block = b"".join(parts)
-        if cacheable and inserted == self._inserted and len(block) <= MAX_REMEMBERED_SIZE:
+        if self._settled and len(block) <= MAX_REMEMBERED_SIZE:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
             self._remembered[key] = block
@@ -153,6 +155,7 @@ class Encoder:
         if name in VARYING or size * MAX_INDEXED_SHARE > self._table_size:
             return encode_literal(field, WITHOUT_INDEXING)
         # Hashes suffice: taking one field for another costs an entry, nothing else.
+        self._settled = False
         mark = hash(field)
         if mark not in self._seen:
             if len(self._seen) >= MAX_SEEN:
