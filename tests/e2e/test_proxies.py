@@ -169,17 +169,22 @@ def wait_listening(port: int, process: subprocess.Popen[bytes], output: Path) ->
             return
 
 
+def installed(name: str, value: object = None) -> object:
+    """Return a parameter; it is skipped, by its name, where the proxy is not installed."""
+    return pytest.param(
+        name if value is None else value,
+        id=name,
+        marks=pytest.mark.skipif(
+            shutil.which(name, path=SEARCH_PATH) is None,
+            reason=f"{name} is not installed (Debian package {name})",
+        ),
+    )
+
+
 def proxies() -> list[object]:
-    """Return the proxies as parameters; one that is not installed is skipped by its name."""
+    """Return the proxies as parameters."""
     return [
-        pytest.param(
-            Proxy(name, arguments),
-            id=name,
-            marks=pytest.mark.skipif(
-                shutil.which(name, path=SEARCH_PATH) is None,
-                reason=f"{name} is not installed (Debian package {name})",
-            ),
-        )
+        installed(name, Proxy(name, arguments))
         for name, arguments in (("nginx", nginx), ("haproxy", haproxy))
     ]
 
