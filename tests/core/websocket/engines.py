@@ -140,8 +140,10 @@ def agree(
 
 
 def _blurred(calls: list[Call], deflate: DeflateParameters | None) -> list[Call]:
-    """Do not tell two faults apart: of a message that inflates to too much *and* is no UTF-8
-    or no deflate stream, the one is reported that shows in the first piece to be inflated.
+    """Take two faults for one.
+
+    Of a message that inflates to too much *and* is malformed, what the first piece shows is
+    reported; so it depends on the cut, and rightly.
     """
     if deflate is not None and calls[-1:] in ([("error", 1007)], [("error", 1009)]):
         return [*calls[:-1], ("error", 1007)]

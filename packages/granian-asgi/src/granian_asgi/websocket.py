@@ -80,8 +80,13 @@ class WebSocketExchange:
         return completed(_event(message))
 
     async def _receive(self) -> Message:
+        stream = self._stream
         try:
-            return _event(await self._stream.receive())
+            while True:
+                await stream.wait_message()
+                message = stream.receive_nowait()
+                if message is not None:
+                    return _event(message)
         except WebSocketClosed as exc:
             return _disconnect(exc)
 
@@ -95,7 +100,7 @@ class WebSocketExchange:
         if self._phase == CONNECTING:
             await stream.wait_answer()
             if stream.accepted:
-                return await self._receive()
+                return await self.receive()
         return {"type": "websocket.disconnect", "code": NO_STATUS, "reason": ""}
 
     # -- send --------------------------------------------------------------------
@@ -136,8 +141,7 @@ class WebSocketExchange:
         stream = self._stream
         if self._phase != OPEN or stream.closed:
             return COMPLETED
-        stream.send(content)
-        return stream.drain() if stream.write_blocked else COMPLETED
+        return stream.drain() if stream.send(content) else COMPLETED
 
     def _accept(self, message: Message) -> None:
         if self._phase != CONNECTING:

@@ -101,8 +101,10 @@ class WebsocketTransport:
         if self._over:
             raise ProtocolClosed
         self._receiving = True
+        stream = self._stream
         try:
-            message = await self._stream.receive()
+            while (message := stream.receive_nowait()) is None:
+                await stream.wait_message()
         except WebSocketClosed as exc:
             self._over = True
             if exc.clean:
@@ -140,8 +142,7 @@ class WebsocketTransport:
             return _MISUSED
         if stream.closed:
             return CLOSED
-        stream.send(data)
-        return self._drain() if stream.write_blocked else COMPLETED
+        return self._drain() if stream.send(data) else COMPLETED
 
     async def _drain(self) -> None:
         stream = self._stream

@@ -96,8 +96,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes to the session, unless we have ended."""
-        if self._deadline == inf:
-            self._session.receive_data(data)
+        session = self.websocket.session
+        if self._deadline == inf and session is not None:
+            session.receive_data(data)
 
     def eof_received(self) -> bool:
         """Take the peer's FIN."""

@@ -174,24 +174,17 @@ class FastEngine:
                     size = -1
                 if 0 <= size <= self._whole and start + size <= end:
                     position = start + size
-                    self._report(first, unmask(data[start - 4 : position]))
+                    payload = unmask(data[start - 4 : position])
+                    if first == _WHOLE_BINARY:
+                        self._handler.on_message(bytes(payload))
+                    else:
+                        self._handler.on_message(_decode(payload))
                     continue
             after = self._take_more(data, position, end)
             if after == position:
                 break
             position = after
         return position
-
-    def _report(self, first: int, payload: bytes | bytearray) -> None:
-        """Report a message that came in one piece."""
-        if first == _WHOLE_TEXT:
-            try:
-                text = str(payload, "utf-8")
-            except UnicodeDecodeError as exc:
-                raise Fault(INVALID_DATA, str(exc)) from None
-            self._handler.on_message(text)
-        else:
-            self._handler.on_message(bytes(payload))
 
     # -- the longer way ------------------------------------------------------------
 
@@ -339,6 +332,14 @@ class FastEngine:
         return close_frame(code, reason)
 
 
+def _decode(payload: bytes | bytearray) -> str:
+    """Return a whole text message."""
+    try:
+        return str(payload, "utf-8")
+    except UnicodeDecodeError as exc:
+        raise Fault(INVALID_DATA, str(exc)) from None
+
+
 def _plain_frame(message: str | bytes) -> bytes:
     if isinstance(message, str):
         return data_frame(TEXT, message.encode())
@@ -370,7 +371,4 @@ def _read_close(payload: bytes) -> tuple[int, str]:
     code = int.from_bytes(payload[:2], "big")
     if len(payload) == 1 or code not in _CODES:
         raise Fault(PROTOCOL_ERROR, "invalid close code")
-    try:
-        return code, payload[2:].decode()
-    except UnicodeDecodeError as exc:
-        raise Fault(INVALID_DATA, str(exc)) from None
+    return code, _decode(payload[2:])

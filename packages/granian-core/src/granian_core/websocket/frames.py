@@ -5,6 +5,7 @@ Spec: RFC 6455 5.2, 5.3 and 5.5. A server's frames are never masked and never fr
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from granian_core.websocket.contract import MAX_CONTROL_PAYLOAD, NO_STATUS
@@ -23,12 +24,19 @@ SHARED_MOST: Final = 1_048_576
 """Bytes of a frame up to which it is kept for the next connection that sends the same."""
 
 _MASKS: Final = tuple(bytes(byte ^ key for byte in range(256)) for key in range(256))
-_FEW: Final = 384
+_FIRST: Final = slice(0, None, 4)
+_SECOND: Final = slice(1, None, 4)
+_THIRD: Final = slice(2, None, 4)
+_FOURTH: Final = slice(3, None, 4)
+_FEW: Final = 320
 """Bytes of key and payload up to which one XOR of integers beats four translated slices."""
 _REPEATS: Final = tuple(
     int.from_bytes(b"\1\0\0\0" * words, "little") for words in range(_FEW // 4 + 1)
 )
 """What a key is multiplied by to stand that many times side by side."""
+
+_MIDDLE_HEAD: Final = struct.Struct("!BBH").pack
+_LONG_HEAD: Final = struct.Struct("!BBQ").pack
 
 
 def unmask(keyed: bytes) -> bytes | bytearray:
@@ -47,11 +55,10 @@ def unmask(keyed: bytes) -> bytes | bytearray:
         value ^= (value & 0xFFFFFFFF) * _REPEATS[words]
         return value.to_bytes(words << 2, "little")[4:size]
     data = bytearray(keyed)
-    first, second, third, fourth = keyed[:4]
-    data[::4] = data[::4].translate(_MASKS[first])
-    data[1::4] = data[1::4].translate(_MASKS[second])
-    data[2::4] = data[2::4].translate(_MASKS[third])
-    data[3::4] = data[3::4].translate(_MASKS[fourth])
+    data[_FIRST] = data[_FIRST].translate(_MASKS[keyed[0]])
+    data[_SECOND] = data[_SECOND].translate(_MASKS[keyed[1]])
+    data[_THIRD] = data[_THIRD].translate(_MASKS[keyed[2]])
+    data[_FOURTH] = data[_FOURTH].translate(_MASKS[keyed[3]])
     del data[:4]  # moves the start, and no bytes
     return data
 
@@ -67,8 +74,8 @@ def data_frame(first: int, payload: bytes) -> bytes:
     if size <= MAX_CONTROL_PAYLOAD:
         return bytes((FIN | first, size)) + payload
     if size < 65_536:
-        return bytes((FIN | first, 126, size >> 8, size & 255)) + payload
-    return bytes((FIN | first, 127)) + size.to_bytes(8, "big") + payload
+        return _MIDDLE_HEAD(FIN | first, 126, size) + payload
+    return _LONG_HEAD(FIN | first, 127, size) + payload
 
 
 def control_frame(opcode: int, payload: bytes) -> bytes:

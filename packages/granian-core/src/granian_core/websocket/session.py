@@ -228,10 +228,17 @@ class WebSocketSession:
 
     # -- from the owner ----------------------------------------------------------
 
-    def send(self, message: str | bytes) -> None:
-        """Send a message; dropped unless the WebSocket is open."""
-        if self.state == OPEN:
-            self._link.write(self._engine.message_frame(message))
+    def send(self, message: str | bytes) -> bool:
+        """Send a message; dropped unless the WebSocket is open.
+
+        Returns:
+            Whether more bytes wait to be taken by the peer than should.
+        """
+        if self.state != OPEN:
+            return False
+        link = self._link
+        link.write(self._engine.message_frame(message))
+        return link.write_blocked()
 
     def close(self, code: int, reason: str, *, by_server: bool = False) -> None:
         """Send a close frame and wait for the peer's, within the close timeout.

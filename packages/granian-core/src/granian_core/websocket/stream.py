@@ -84,6 +84,33 @@ class WebSocketStream:
         cancelled: The server itself cancelled the task (a shutdown deadline).
     """
 
+    __slots__ = (
+        "_context",
+        "_ended",
+        "_engine_class",
+        "_link",
+        "_messages",
+        "_open_link",
+        "_queued",
+        "_receiver",
+        "_writers",
+        "authority",
+        "cancelled",
+        "client",
+        "headers",
+        "http_version",
+        "path",
+        "query_string",
+        "raw_path",
+        "request",
+        "scheme",
+        "server",
+        "session",
+        "subprotocols",
+        "task",
+        "tls",
+    )
+
     method = "GET"
 
     def __init__(
@@ -250,17 +277,25 @@ class WebSocketStream:
             LocalProtocolError: The WebSocket was not accepted, or somebody waits already.
         """
         while (message := self.receive_nowait()) is None:
-            await self._wait_message()
+            await self.wait_message()
         return message
 
-    def _wait_message(self) -> asyncio.Future[None]:
+    def wait_message(self) -> asyncio.Future[None]:
+        """Return what is done once `receive_nowait` has something else to say than None.
+
+        Raises:
+            LocalProtocolError: Somebody waits already.
+        """
         if self._receiver is not None and not self._receiver.done():
             raise LocalProtocolError("a message is already being waited for")
         self._receiver = self._context.loop.create_future()
         return self._receiver
 
-    def send(self, message: str | Data) -> None:
+    def send(self, message: str | Data) -> bool:
         """Queue a message. Follow it with `drain`. Dropped when the peer has closed.
+
+        Returns:
+            Whether `drain` would wait.
 
         Raises:
             LocalProtocolError: The WebSocket was not accepted, or the application has
@@ -269,13 +304,13 @@ class WebSocketStream:
         session = self.session
         if session is None:
             if self.request.disconnected:
-                return
+                return False
             raise LocalProtocolError("the WebSocket was not accepted")
         if session.closed_here:
             raise LocalProtocolError("the WebSocket was closed")
         if type(message) is not str and type(message) is not bytes:
             message = message if isinstance(message, str) else bytes(memoryview(message))
-        session.send(message)
+        return session.send(message)
 
     @property
     def write_blocked(self) -> bool:
@@ -329,8 +364,11 @@ class WebSocketStream:
         messages = self._messages
         messages.append(message)
         self._queued += len(message)
-        if self._receiver is not None:
-            self._wake_receiver()
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = None
+            if not receiver.done():
+                receiver.set_result(None)
         return self._queued >= RECEIVE_HIGH_WATER or len(messages) >= RECEIVE_MOST
 
     def on_closed(self, code: int, reason: str) -> None:
