@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from granian_core.testing import MemoryServer
+from tests.wires import wires_of
+
 SOURCES = Path(__file__).resolve().parents[1] / "packages" / "granian-cli" / "src"
 
 
@@ -37,3 +40,29 @@ def _only_our_granian() -> None:
     """Fail the run where another `granian` could be tested in place of ours."""
     if fault := foreign_granian():
         pytest.exit(fault, returncode=1)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test that asks for a wire over all of those on which it has a meaning."""
+    if "wire" in metafunc.fixturenames and "transport" not in metafunc.fixturenames:
+        metafunc.parametrize("wire", wires_of(metafunc.definition), indirect=True)
+
+
+@pytest.fixture(scope="session")
+def memory_certificate(tmp_path_factory: pytest.TempPathFactory) -> object:
+    """A certificate for servers in memory."""
+    pytest.importorskip("trustme", reason="needs granian-core[testing]")
+    from granian_core.testing.certs import issue_certificate
+
+    return issue_certificate(tmp_path_factory.mktemp("memory"))
+
+
+@pytest.fixture
+def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let every `MemoryServer` of the test serve one HTTP version, with TLS or without."""
+    version, _, tls = request.param.removeprefix("http/").partition("+")
+    monkeypatch.setattr(MemoryServer, "http_version", version)
+    if tls:
+        certificate = request.getfixturevalue("memory_certificate")
+        monkeypatch.setattr(MemoryServer, "tls", certificate)
+    return str(request.param)

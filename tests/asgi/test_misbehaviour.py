@@ -26,6 +26,9 @@ from tests.asgi.support import (
     start,
     with_client,
 )
+from tests.wires import over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -85,6 +88,7 @@ def test_raising_before_a_byte_has_left_is_a_500(
     assert "raise fault" in caplog.text
 
 
+@over_http1
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
 def test_raising_in_the_middle_cuts_the_response(
     fault: BaseException, caplog: pytest.LogCaptureFixture
@@ -164,6 +168,7 @@ def test_returning_without_a_response_is_a_500(
     assert logged(caplog) == [("Application returned without a response", "")]
 
 
+@over_http1
 def test_returning_in_the_middle_cuts_the_response(caplog: pytest.LogCaptureFixture) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(start())
@@ -196,6 +201,7 @@ def test_a_plain_function_that_returns_no_awaitable_is_a_500(
     assert "TypeError" in error
 
 
+@over_http1
 def test_a_response_that_never_comes_leaves_when_the_client_does() -> None:
     seen: list[object] = []
 
@@ -382,6 +388,7 @@ def test_a_head_that_http_forbids_raises_and_sends_nothing(
     assert text in error
 
 
+@over_http1
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_more_content_than_declared_is_cut_and_raises(
     pieces: int, caplog: pytest.LogCaptureFixture
@@ -405,6 +412,7 @@ def test_more_content_than_declared_is_cut_and_raises(
     assert "longer than its Content-Length" in error
 
 
+@over_http1
 @pytest.mark.parametrize("in_pieces", [False, True], ids=["one body", "in pieces"])
 def test_less_content_than_declared_ends_the_connection(
     in_pieces: bool, caplog: pytest.LogCaptureFixture

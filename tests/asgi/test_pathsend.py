@@ -14,6 +14,9 @@ from granian_core import RemoteProtocolError
 from granian_core.files import BLOCK_SIZE as BLOCK
 from granian_core.testing import MemoryClient, MemoryResponse
 from tests.asgi.support import ERROR, request, start, with_client
+from tests.wires import over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 CONTENT = bytes(range(256)) * (3 * BLOCK // 256) + b"rest"
 
@@ -118,6 +121,7 @@ def test_a_fifo_is_a_404_and_not_a_wait(tmp_path: Path) -> None:
     assert request(Sender(tmp_path / "fifo")).status == 404
 
 
+@over_http1
 def test_a_file_longer_than_declared_is_cut_and_raises(file: Path) -> None:
     app = Sender(file, [(b"content-length", b"10")])
 

@@ -20,6 +20,9 @@ from tests.asgi.support import (
     start,
     with_client,
 )
+from tests.wires import over_cleartext, over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\n"
 DISCONNECT: Message = {"type": "http.disconnect"}
@@ -96,6 +99,7 @@ def test_a_large_body_arrives_whole_and_is_never_held_in_memory() -> None:
     assert response.body == content
 
 
+@over_http1
 def test_reading_begins_when_receive_is_called() -> None:
     """100 Continue leaves at the call, before anything is awaited."""
     outputs: list[bytes] = []
@@ -225,6 +229,7 @@ def test_a_waiting_receive_feels_the_client_leave_and_nothing_is_cancelled(
     assert seen == [DISCONNECT, DISCONNECT]
 
 
+@over_cleartext
 def test_a_half_closed_client_gets_its_whole_answer() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await read_body(receive)
@@ -270,6 +275,7 @@ def test_leaving_inside_the_body_is_a_disconnect(leave: Leave, waiting: bool) ->
     assert seen == [chunk(b"abc", more=True), DISCONNECT, DISCONNECT]
 
 
+@over_http1
 def test_a_broken_body_is_a_disconnect() -> None:
     app = Collector()
 
@@ -359,6 +365,7 @@ def test_two_receives_at_once_are_refused_to_the_second() -> None:
     with_client(app, scenario)
 
 
+@over_http1
 def test_the_client_is_not_read_beyond_a_bound_while_the_application_does_not_read() -> None:
     read = asyncio.Event()
 

@@ -14,6 +14,9 @@ from granian_asgi.interface import ASGIInterface
 from granian_core import HTTPStream, InterfaceOptions, ServerConfig, TLSInfo
 from granian_core.testing import MemoryServer
 from tests.asgi.support import respond, serve
+from tests.wires import over_cleartext, over_cleartext_http1, over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 
 class Recorder:
@@ -44,6 +47,7 @@ def scope_of(
     return dict(scope)
 
 
+@over_cleartext_http1
 def test_the_whole_scope_in_the_order_of_its_keys() -> None:
     scope = scope_of(
         b"GET /caf%C3%A9/a%2Fb?q=1&r=%20 HTTP/1.1\r\n"
@@ -104,6 +108,7 @@ def test_the_root_path_is_told_and_not_stripped() -> None:
     assert (scope["root_path"], scope["path"]) == ("/api", "/api/items")
 
 
+@over_http1
 def test_http_1_0_without_host_gets_an_empty_one_first() -> None:
     scope = scope_of(b"GET / HTTP/1.0\r\nAccept: */*\r\n\r\n")
 
@@ -111,16 +116,19 @@ def test_http_1_0_without_host_gets_an_empty_one_first() -> None:
     assert scope["headers"] == [(b"host", b""), (b"accept", b"*/*")]
 
 
+@over_http1
 def test_http_1_0_without_any_field_gets_a_host() -> None:
     assert scope_of(b"GET / HTTP/1.0\r\n\r\n")["headers"] == [(b"host", b"")]
 
 
+@over_http1
 def test_a_host_that_is_not_first_stays_where_it_is() -> None:
     scope = scope_of(b"GET / HTTP/1.1\r\nAccept: */*\r\nHost: a\r\n\r\n")
 
     assert scope["headers"] == [(b"accept", b"*/*"), (b"host", b"a")]
 
 
+@over_http1
 def test_an_absolute_target_decides_the_host() -> None:
     scope = scope_of(b"GET http://b.example:81/x?y HTTP/1.1\r\nHost: a\r\n\r\n")
 
@@ -193,6 +201,7 @@ def test_asginl_speaks_no_lifespan() -> None:
     assert [(scope["type"], scope["state"]) for scope in app.scopes] == [("http", {})]
 
 
+@over_cleartext
 @pytest.mark.parametrize(
     ("client", "scheme", "line"),
     [

@@ -18,6 +18,9 @@ from granian_core import (
     WebSocketSettings,
 )
 from granian_core.testing import MemoryClient, MemoryServer
+from tests.wires import over_cleartext_http1, over_http1
+
+pytestmark = [pytest.mark.usefixtures("wire"), over_http1]
 
 HANDSHAKE = [
     (b"Connection", b"Upgrade"),
@@ -89,6 +92,7 @@ def run(app: App, scenario: Callable[[Client], Awaitable[None]]) -> None:
     asyncio.run(asyncio.wait_for(main(), 30))
 
 
+@over_cleartext_http1
 def test_scope_and_events_of_a_whole_life() -> None:
     seen: list[Any] = []
 

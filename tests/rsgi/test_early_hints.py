@@ -8,6 +8,8 @@ from granian_core import LocalProtocolError
 from granian_rsgi import HTTPProtocol, HTTPScope
 from tests.rsgi.support import exchange, fetch
 
+pytestmark = pytest.mark.usefixtures("wire")
+
 LINK = ("Link", "</a.css>; rel=preload; as=style")
 
 

@@ -14,6 +14,9 @@ from granian_core import files
 from granian_core.testing import MemoryResponse, MemoryServer
 from granian_rsgi import HTTPProtocol, HTTPScope
 from tests.rsgi.support import SERVER_ERROR, exchange, fetch, serve
+from tests.wires import over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 Application = Callable[[HTTPScope, HTTPProtocol], Awaitable[None]]
 
@@ -105,6 +108,7 @@ def test_a_length_of_the_application_is_kept(large: str) -> None:
     assert response.body == CONTENT
 
 
+@over_http1
 @pytest.mark.parametrize("name", ["small", "large"])
 @pytest.mark.parametrize("difference", [-1, 1])
 def test_a_wrong_length_of_the_application_never_shifts_the_next_response(
@@ -318,6 +322,7 @@ def test_a_client_that_leaves_ends_a_file_response(
     assert caplog.records == []
 
 
+@over_http1
 def test_a_read_error_cuts_the_response_at_once(
     large: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

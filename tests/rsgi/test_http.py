@@ -11,6 +11,9 @@ import pytest
 from granian_core.testing import MemoryResponse, MemoryServer
 from granian_rsgi import HTTPProtocol, HTTPScope, ProtocolClosed, ProtocolError
 from tests.rsgi.support import SERVER_ERROR, exchange, fetch, serve
+from tests.wires import over_http1
+
+pytestmark = pytest.mark.usefixtures("wire")
 
 Application = Callable[[HTTPScope, HTTPProtocol], Awaitable[None]]
 
@@ -188,6 +191,7 @@ def test_iterating_over_a_truncated_body_ends_with_an_empty_chunk_and_raises() -
     assert outcome == ["raised"]
 
 
+@over_http1
 def test_100_continue_is_sent_when_the_body_is_first_read() -> None:
     async def scenario(server: MemoryServer) -> MemoryResponse:
         client = server.connect()
@@ -411,6 +415,7 @@ def test_a_body_longer_than_its_content_length_is_cut_and_raises() -> None:
 # -- streams -----------------------------------------------------------------------
 
 
+@over_http1
 def test_a_stream_sends_pieces_and_ends_with_the_application() -> None:
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         transport = protocol.response_stream(201, [("x-a", "1")])
@@ -441,6 +446,7 @@ def test_data_is_queued_at_the_call_awaited_or_not() -> None:
     assert fetch(application).body == b"not awaited,awaited late,last"
 
 
+@over_http1
 def test_a_stream_to_http_1_0_ends_with_the_connection() -> None:
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         assert scope.http_version == "1"
@@ -554,6 +560,7 @@ def test_sending_through_a_kept_transport_after_the_end_raises_when_awaited() ->
     serve(application, scenario)  # type: ignore[arg-type]
 
 
+@over_http1
 def test_an_exception_in_mid_stream_cuts_the_response(caplog: pytest.LogCaptureFixture) -> None:
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         await protocol.response_stream().send_bytes(b"part")
@@ -569,6 +576,7 @@ def test_an_exception_in_mid_stream_cuts_the_response(caplog: pytest.LogCaptureF
     assert "in mid-stream" in caplog.text
 
 
+@over_http1
 def test_a_stream_longer_than_its_content_length_is_cut_and_raises() -> None:
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         transport = protocol.response_stream(200, [("content-length", "3")])
@@ -580,6 +588,7 @@ def test_a_stream_longer_than_its_content_length_is_cut_and_raises() -> None:
     assert wire.endswith(b"\r\n\r\nabc")
 
 
+@over_http1
 def test_a_stream_shorter_than_its_content_length_closes_the_connection() -> None:
     async def application(scope: HTTPScope, protocol: HTTPProtocol) -> None:
         await protocol.response_stream(200, [("content-length", "3")]).send_bytes(b"ab")

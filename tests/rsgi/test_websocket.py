@@ -12,6 +12,9 @@ import pytest
 from granian_core import InterfaceOptions, ServerConfig, WebSocketSettings
 from granian_core.testing import MemoryClient, MemoryServer
 from granian_rsgi import ProtocolClosed, ProtocolError, WebsocketProtocol, WebsocketScope, rsgi
+from tests.wires import over_cleartext_http1, over_http1
+
+pytestmark = [pytest.mark.usefixtures("wire"), over_http1]
 
 HANDSHAKE = [
     (b"Connection", b"Upgrade"),
@@ -55,6 +58,7 @@ async def expect(client: MemoryClient, data: bytes) -> None:
     await client.wait_for(lambda: client.output.endswith(data))
 
 
+@over_cleartext_http1
 def test_messages_of_each_kind() -> None:
     seen: list[Any] = []
 

@@ -16,8 +16,15 @@ from typing import Any
 import h11
 import pytest
 
-from granian_core import BlockingPool, InterfaceOptions, Server, ServerConfig
+from granian_core import (
+    BlockingPool,
+    InterfaceOptions,
+    RemoteProtocolError,
+    Server,
+    ServerConfig,
+)
 from granian_core.testing import MemoryClient, MemoryServer
+from granian_core.testing.http2 import MemoryHTTP2Client
 from granian_wsgi import wsgi
 
 PATIENCE = 30.0
@@ -158,6 +165,26 @@ class InMemoryClient(Client):
         self._taken += len(data)
         return data
 
+    async def receive(self, method: str = "GET") -> Reply:
+        if not isinstance(self._client, MemoryHTTP2Client):
+            return await super().receive(method)
+        stream = self._client._waiting[0]
+        complete = True
+        try:
+            response = await self._client.receive_response(method)
+        except RemoteProtocolError:
+            complete = False
+            assert stream in self._client._responses, "the stream ended without a reply"
+            response = self._client._responses[stream]
+        return Reply(
+            response.status,
+            response.reason,
+            response.headers,
+            response.body,
+            complete,
+            informational=[answer.status for answer in response.informational],
+        )
+
     def close(self) -> None:
         self._client.abort()
 
@@ -170,7 +197,7 @@ class Serving:
 
     Args:
         application: The application.
-        transport: ``socket`` or ``memory``.
+        transport: ``socket``, or ``memory`` over what `MemoryServer` serves by default.
         threads: Size of the pool.
         config: The server's settings.
         options: Further fields of `InterfaceOptions`.

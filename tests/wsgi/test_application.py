@@ -13,6 +13,7 @@ from wsgiref.validate import validator
 
 import pytest
 
+from tests.wires import over_http1
 from tests.wsgi.serving import PATIENCE, Reply, Serving, fetch
 
 Environ = dict[str, Any]
@@ -20,7 +21,7 @@ Start = Callable[..., Callable[[bytes], None]]
 PLAIN = [("Content-Type", "text/plain")]
 ERROR_500 = b"Internal server error"
 
-pytestmark = pytest.mark.parametrize("transport", ["socket", "memory"])
+pytestmark = pytest.mark.usefixtures("wire")
 
 
 class Closing:
@@ -61,6 +62,7 @@ def application_errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogReco
 # -- answers -----------------------------------------------------------------------
 
 
+@over_http1
 def test_single_item_list_has_its_length_and_reason(transport: str) -> None:
     reply = run_one(returning([b"hello"], "200 Alright"), transport)
 
@@ -72,6 +74,7 @@ def test_single_item_list_has_its_length_and_reason(transport: str) -> None:
     assert reply.complete
 
 
+@over_http1
 def test_generator_is_streamed_block_by_block(transport: str) -> None:
     """The client has the first block while the application waits before the second."""
     go_on = threading.Event()
@@ -183,6 +186,7 @@ def test_connection_is_reused_and_pipelined_requests_are_answered_in_order(trans
 # -- the environ as it arrives -----------------------------------------------------
 
 
+@over_http1
 def test_environ_of_a_real_request(transport: str) -> None:
     seen: list[Environ] = []
 
@@ -210,6 +214,7 @@ def test_environ_of_a_real_request(transport: str) -> None:
     assert environ["wsgi.multiprocess"] is True
 
 
+@over_http1
 def test_http_1_0(transport: str) -> None:
     def application(environ: Environ, start_response: Start) -> Iterable[bytes]:
         start_response("200 OK", PLAIN)
@@ -343,6 +348,7 @@ def test_body_is_read_as_it_comes(transport: str) -> None:
     asyncio.run(main())
 
 
+@over_http1
 def test_continue_is_sent_when_the_body_is_first_read(transport: str) -> None:
     reading = threading.Event()
 
@@ -623,6 +629,7 @@ def test_error_after_the_head_cuts_the_response(
     assert len(application_errors(caplog)) == 1
 
 
+@over_http1
 @pytest.mark.parametrize(
     "make",
     [
@@ -641,6 +648,7 @@ def test_body_beyond_its_declared_length_never_reaches_the_client(
     assert len(application_errors(caplog)) == 1
 
 
+@over_http1
 def test_error_page_replaces_an_answer_that_has_not_left(transport: str) -> None:
     def application(environ: Environ, start_response: Start) -> Iterable[bytes]:
         start_response("200 OK", PLAIN)

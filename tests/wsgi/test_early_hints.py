@@ -14,7 +14,7 @@ from tests.wsgi.serving import fetch
 LINK = ("Link", "</a.css>; rel=preload; as=style")
 
 
-@pytest.mark.parametrize("transport", ["socket", "memory"])
+@pytest.mark.usefixtures("wire")
 def test_hints_come_before_the_response(transport: str) -> None:
     def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         environ["wsgi.early_hints"]([LINK])

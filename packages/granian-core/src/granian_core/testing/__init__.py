@@ -1,6 +1,7 @@
 """Test an interface without sockets: public tools for the authors of adapters.
 
-- `MemoryServer` runs an interface in a real server; `MemoryClient` talks to it.
+- `MemoryServer` runs an interface in a real server, over either HTTP version, with TLS or
+  without; `MemoryClient` talks to it.
 - `MemoryTransport` is the transport between them, for tests of a protocol alone.
 - `ClockEventLoop` lets deadlines pass without waiting.
 - `granian_core.testing.certs` makes certificates (extra ``granian-core[testing]``).

@@ -97,7 +97,7 @@ class MemoryHTTP2Client(MemoryClient):
             authority = next((value for name, value in fields if name == b"host"), b"testserver")
             head = [
                 (b":method", bytes(event.method)),
-                (b":scheme", b"http"),
+                (b":scheme", self.transport.scheme.encode("ascii")),
                 (b":authority", authority),
                 (b":path", bytes(event.target)),
             ]
@@ -156,7 +156,8 @@ class MemoryHTTP2Client(MemoryClient):
         """Wait until the stream that is waited for was cut, or the connection ended.
 
         A response that can not be complete ends its connection in HTTP/1.1, and only its
-        stream here. What is returned is the content until then.
+        stream here. What is returned is its head as HTTP/1.1 would have it, and the content
+        until then; nothing if it had not begun.
         """
         stream = self._waiting.pop(0) if self._waiting else 0
         while not self.closed and stream not in self._failed and stream not in self._done:
@@ -164,7 +165,12 @@ class MemoryHTTP2Client(MemoryClient):
             if stream not in self._failed and stream not in self._done:
                 await self.wait_for(lambda: bool(self.unread) or self.closed)
         self._take()
-        return self._responses[stream].body if stream in self._responses else b""
+        response = self._responses.get(stream)
+        if response is None or not response.status:
+            return b""
+        lines = [b"HTTP/1.1 %d " % response.status]
+        lines += [b"%b: %b" % field for field in response.headers]
+        return b"\r\n".join([*lines, b"", response.body])
 
     def _take(self) -> None:
         data = self.unread

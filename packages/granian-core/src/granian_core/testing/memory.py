@@ -48,6 +48,8 @@ class MemoryTransport(asyncio.Transport):
         eof_written: Whether the server has half-closed its side.
     """
 
+    scheme = "http"
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
@@ -210,7 +212,7 @@ class MemoryTransport(asyncio.Transport):
         taken = bytes(self._buffer if count is None else self._buffer[:count])
         if taken:
             del self._buffer[: len(taken)]
-            self.output += taken
+            self._receive(taken)
             self._changed.set()
         self._check_limits()
         if self._closing and not self._buffer:
@@ -248,6 +250,10 @@ class MemoryTransport(asyncio.Transport):
         await self._changed.wait()
 
     # -- inside ------------------------------------------------------------------
+
+    def _receive(self, data: bytes) -> None:
+        """Take what has left the write buffer, as the client."""
+        self.output += data
 
     def _deliver(self) -> None:
         if self._delivering:  # the protocol made the client send more: keep the order

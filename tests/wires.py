@@ -1,0 +1,26 @@
+"""What the tests of the interfaces run over: both HTTP versions, in the clear and over TLS.
+
+A test of a module that uses the fixture `wire` runs over all four. One that looks at what
+only some of them have says so with one of the marks below.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+WIRES = ("http/1.1", "http/1.1+tls", "http/2", "http/2+tls")
+
+over_http1 = pytest.mark.wires("http/1.1", "http/1.1+tls")
+"""Looks at bytes of HTTP/1.1: chunks, status lines, connections that end with a response."""
+over_cleartext = pytest.mark.wires("http/1.1", "http/2")
+"""Looks at what TLS makes different by intention: the scheme, the facts about the session."""
+over_cleartext_http1 = pytest.mark.wires("http/1.1")
+"""Both: half-closed connections, the number of writes, the scope to its last key."""
+
+
+def wires_of(definition: pytest.Item) -> tuple[str, ...]:
+    """Return those on which a test has a meaning."""
+    marker = definition.get_closest_marker("wires")
+    names: tuple[str, ...] = marker.args if marker is not None else WIRES
+    assert set(names) <= set(WIRES), names
+    return names
