@@ -33,6 +33,8 @@ class Case:
     http2: Mapping[str, Any] = field(default_factory=dict)
     """Settings other than the defaults."""
     limits: Mapping[str, Any] = field(default_factory=dict)
+    websockets: bool = False
+    """Whether the application has WebSockets: then extended CONNECT is announced."""
 
 
 def case(id_: str, spec: str, *send: bytes, **rest: Any) -> Case:

@@ -64,7 +64,7 @@ def at_random(part: bytes) -> list[bytes]:
 
 async def in_memory(case: Case, cut: Callable[[bytes], list[bytes]], mode: HTTPMode) -> None:
     """Deliver a case in memory; a piece has been dealt with when the loop has nothing to do."""
-    app = BatteryApp()
+    app = BatteryApp(websockets=case.websockets)
     reader = Reader()
     async with MemoryServer(app, config(case, mode)) as server:
         client = server.connect()
@@ -91,7 +91,7 @@ async def socket_server(
     case: Case, mode: HTTPMode, tls: TLSSettings | None
 ) -> AsyncIterator[tuple[BatteryApp, tuple[str, int]]]:
     """Serve the battery's application on a loopback socket."""
-    app = BatteryApp()
+    app = BatteryApp(websockets=case.websockets)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         async with Server(app, sockets=[listener], config=config(case, mode, tls)):
             yield app, listener.getsockname()

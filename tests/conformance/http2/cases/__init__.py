@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.conformance.http2.cases import (
     compression,
+    extended_connect,
     fields,
     flow,
     frames,
@@ -22,6 +23,7 @@ TABLES: dict[str, list[Case]] = {
     "flow": flow.CASES,
     "fields": fields.CASES,
     "pseudo": pseudo.CASES,
+    "extended-connect": extended_connect.CASES,
     "limits": limits.CASES,
 }
 
