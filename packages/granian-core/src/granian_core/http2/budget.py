@@ -57,16 +57,18 @@ class TokenBucket:
 class RecentCount:
     """How often something happened within the last `PERIOD`, to a tenth of it."""
 
-    __slots__ = ("_counts", "_slice", "total")
+    __slots__ = ("_counts", "_slice", "_until", "total")
 
     def __init__(self) -> None:
         self._counts = [0] * _SLICES
         self._slice = 0
+        self._until = PERIOD / _SLICES
         self.total = 0
 
     def add(self, now: float) -> None:
         """Count one."""
-        self.advance(now)
+        if now >= self._until:
+            self.advance(now)
         self._counts[self._slice % _SLICES] += 1
         self.total += 1
 
@@ -79,6 +81,7 @@ class RecentCount:
             self.total -= self._counts[index]
             self._counts[index] = 0
         self._slice = max(self._slice, current)
+        self._until = (self._slice + 1) * PERIOD / _SLICES
 
 
 class Budget:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from granian_core.http2.contract import (
-    COMPRESSION_ERROR,
     DEFAULT_WINDOW,
     ENHANCE_YOUR_CALM,
     FRAME_SIZE_ERROR,
@@ -25,7 +24,7 @@ from granian_core.http2.contract import (
     HTTP2Handler,
     StreamFault,
 )
-from granian_core.http2.fields import MAX_COOKIE_CRUMBS, Request, read_request, read_trailers
+from granian_core.http2.fields import read_trailers
 from granian_core.http2.flow import Stream
 from granian_core.http2.frames import (
     ACK,
@@ -58,12 +57,7 @@ from granian_core.http2.frames import (
     window_frame,
 )
 from granian_core.http2.guard import FrameGuard, unpadded
-from granian_core.http2.hpack import (
-    Decoder,
-    FieldSectionBombError,
-    HPACKError,
-    NeverIndexed,
-)
+from granian_core.http2.heads import MAX_HEAD_SIZE, HeadReader
 from granian_core.http2.sending import HEADER, Sender
 from granian_core.http2.states import (
     AWAIT_PREFACE,
@@ -96,19 +90,15 @@ if TYPE_CHECKING:
     from granian_core.settings import HTTP2Settings, Limits
     from granian_core.stream import Fields
 
-MAX_HEADS: Final = 16
-"""Judged request heads of one connection that are remembered."""
-MAX_HEAD_SIZE: Final = 512
-"""Bytes of the largest field block among them."""
-
+_SETTINGS_ACK: Final = frame(SETTINGS, ACK, 0)
 _EVENTS: Final = {
     SETTINGS: (GOT_SETTINGS, GOT_SETTINGS),
     HEADERS: (GOT_HEADERS_PART, GOT_HEADERS),
     CONTINUATION: (GOT_CONTINUATION_PART, GOT_CONTINUATION),
 }
-_SETTINGS_ACK: Final = frame(SETTINGS, ACK, 0)
+"""What a frame means for the connection, without and with END_HEADERS."""
 _OTHER: Final = (GOT_OTHER, GOT_OTHER)
-_UNUSUAL_HEADERS: Final = PADDED | PRIORITY_FLAG
+_PLAIN_MASK: Final = END_HEADERS | PADDED | PRIORITY_FLAG
 
 
 class FastEngine(Sender):
@@ -116,15 +106,13 @@ class FastEngine(Sender):
 
     __slots__ = (
         "_buffer",
-        "_decoder",
         "_extended_connect",
-        "_generation",
         "_guard",
         "_handler",
         "_heads",
         "_list_limit",
-        "_max_fields",
         "_max_inbound",
+        "_max_streams",
         "_missing",
         "_settings",
         "_state",
@@ -154,15 +142,8 @@ class FastEngine(Sender):
         self._buffer = bytearray()
         self._missing = 0
         self._max_inbound = settings.frame_size
-        self._max_fields = settings.max_fields + MAX_COOKIE_CRUMBS + 8
-        self._decoder = Decoder(
-            max_list_bytes=limits.header_list_bytes,
-            max_fields=self._max_fields,
-            max_cookies=self._max_fields,
-        )
-        # Heads of requests without content, and the decoder's state for which they hold.
-        self._heads: dict[bytes, tuple[Request, Fields]] = {}
-        self._generation = 0
+        self._max_streams = settings.max_concurrent_streams
+        self._heads = HeadReader(settings, limits.header_list_bytes, extended_connect)
 
     @property
     def head_pending(self) -> bool:
@@ -239,12 +220,13 @@ class FastEngine(Sender):
         """Take the frames that are complete; return where the rest starts."""
         size = len(data)
         budget = self._budget
+        read_header = HEADER.unpack_from
         while not self.closed:
             start = at + 9
             if start > size:
                 self._missing = start - size
                 break
-            length, flags, stream_id = HEADER.unpack_from(data, at)
+            length, flags, stream_id = read_header(data, at)
             kind = length & 0xFF
             length >>= 8
             end = start + length
@@ -255,14 +237,22 @@ class FastEngine(Sender):
                 break
             at = end
             budget.frames += 1
-            stream_id &= MAX_STREAM_ID
+            if stream_id > MAX_STREAM_ID:
+                stream_id -= MAX_STREAM_ID + 1  # RFC 9113 4.1: the reserved bit
             try:
-                if kind == DATA and self._state == READY:
-                    self._take_data(flags, stream_id, data[start:end])
-                elif kind == HEADERS and self._state == READY:
-                    self._take_headers(flags, stream_id, data[start:end])
-                else:
+                if self._state != READY or kind > HEADERS:
                     self._take_other(kind, flags, stream_id, data[start:end])
+                elif not stream_id & 1:
+                    # RFC 9113 5.1.1: clients use odd identifiers; we have opened no even ones.
+                    raise ConnectionFault(PROTOCOL_ERROR, "frame on a wrong stream")
+                elif kind == DATA:
+                    self._take_data(flags, stream_id, data[start:end])
+                elif flags & _PLAIN_MASK != END_HEADERS:
+                    self._take_unusual_headers(flags, stream_id, data[start:end])
+                elif stream_id > self.highest_id and length <= MAX_HEAD_SIZE:
+                    self._take_request(stream_id, flags, data[start:end], False)
+                else:
+                    self._take_block(stream_id, flags, data[start:end], False)
             except StreamFault as fault:
                 self._fail_stream(stream_id, fault)
         return at
@@ -300,8 +290,6 @@ class FastEngine(Sender):
     # -- bodies -----------------------------------------------------------------
 
     def _take_data(self, flags: int, stream_id: int, data: bytes) -> None:
-        if not stream_id & 1:
-            raise ConnectionFault(PROTOCOL_ERROR, "frame on a wrong stream")
         flow_size = len(data)
         if flags & PADDED:
             start, end = unpadded(flags, data)
@@ -351,14 +339,8 @@ class FastEngine(Sender):
 
     # -- field sections -----------------------------------------------------------
 
-    def _take_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
-        if not stream_id & 1:
-            raise ConnectionFault(PROTOCOL_ERROR, "frame on a wrong stream")
-        if flags & END_HEADERS and not flags & _UNUSUAL_HEADERS:
-            if len(payload) > self._list_limit:
-                raise ConnectionFault(ENHANCE_YOUR_CALM, "field block too large")
-            self._take_block(stream_id, flags, payload, False)
-            return
+    def _take_unusual_headers(self, flags: int, stream_id: int, payload: bytes) -> None:
+        """Take HEADERS that are padded, with a priority, or not the whole block."""
         block = self._guard.begin_block(stream_id, flags, payload)
         if block is None:
             self._advance(GOT_HEADERS_PART)
@@ -366,6 +348,8 @@ class FastEngine(Sender):
             self._take_block(stream_id, flags, block.take(), block.self_dependent)
 
     def _take_block(self, stream_id: int, flags: int, block: bytes, self_dependent: bool) -> None:
+        if len(block) > self._list_limit:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, "field block too large")
         if stream_id > self.highest_id:
             self._take_request(stream_id, flags, block, self_dependent)
             return
@@ -375,7 +359,7 @@ class FastEngine(Sender):
             self._refuse_late_headers(stream_id, ended, block)
             return
         state = STREAM[stream.state][RECV_HEADERS | ended]
-        fields = self._decode(block)
+        fields = self._heads.decode(block)
         if state == RESET_CLOSED:
             raise StreamFault(STREAM_CLOSED, "HEADERS after the end")
         if state >= DROP:
@@ -391,22 +375,10 @@ class FastEngine(Sender):
         """Answer HEADERS on a stream that is not open any more (RFC 9113 5.1, 5.1.1)."""
         verdict = STREAM[self._closed_state(stream_id)][RECV_HEADERS | ended]
         self._raise_for_connection(verdict, "HEADERS on a closed stream")
-        self._decode(block)
+        self._heads.decode(block)
         self._budget.useless("late HEADERS")
         if verdict == RESET_CLOSED:
             raise StreamFault(STREAM_CLOSED, "HEADERS on a reset stream")
-
-    def _decode(self, block: bytes) -> Fields:
-        """Decode a block. Every one has to be: the compression state needs it."""
-        try:
-            fields = self._decoder.decode(block)
-        except FieldSectionBombError:
-            fields = None
-        except HPACKError as exc:
-            raise ConnectionFault(COMPRESSION_ERROR, str(exc)) from exc
-        if fields is None or len(fields) > self._max_fields:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "field section too large")
-        return fields
 
     def _take_request(self, stream_id: int, flags: int, block: bytes, self_dependent: bool) -> None:
         if stream_id > self.highest_id + 2:
@@ -414,51 +386,28 @@ class FastEngine(Sender):
         self.highest_id = stream_id
         if stream_id > self._accepting_to:
             # We have said that we would not; its sender tries elsewhere (RFC 9113 6.8).
-            self._decode(block)
+            self._heads.decode(block)
             self._budget.useless("ignored HEADERS")
             return
         ended = flags & END_STREAM
-        known = None
-        if ended and self._generation == self._decoder.generation:
-            known = self._heads.get(block)
-        fields = self._decode(block) if known is None else known[1]
+        heads = self._heads
+        request = heads.known(block) if ended else None
+        fields = heads.decode(block) if request is None else []
         flow = self._flow
-        stream = Stream(flow.new_outbound, flow.new_inbound)
-        stream.state = STREAM[IDLE][RECV_HEADERS | ended]
-        self._streams[stream_id] = stream
+        streams = self._streams
+        stream = streams[stream_id] = Stream(
+            STREAM[IDLE][RECV_HEADERS | ended], flow.new_outbound, flow.new_inbound
+        )
         self._budget.stream_opened()
-        if len(self._streams) > self._settings.max_concurrent_streams:
+        if len(streams) > self._max_streams:
             raise StreamFault(REFUSED_STREAM, "too many concurrent streams")
         if self_dependent:
             raise StreamFault(PROTOCOL_ERROR, "a stream depends on itself")
-        if known is None:
-            request = read_request(fields, bool(ended), self._settings, self._extended_connect)
-            if ended:
-                self._remember_head(block, fields, request)
-            else:
+        if request is None:
+            request = heads.judge(block, fields, bool(ended))
+            if not ended:
                 stream.expected = request.content_length
-        else:
-            # Whoever got it before keeps the list of headers that it was given.
-            request, headers = known
-            request.headers = headers.copy()
         self._handler.on_request(stream_id, request)
-
-    def _remember_head(self, block: bytes, fields: Fields, request: Request) -> None:
-        """Remember a head that was judged, for when the same bytes come again.
-
-        Not one with a never-indexed field, which asks to be kept nowhere.
-        """
-        heads = self._heads
-        decoder = self._decoder
-        if self._generation != decoder.generation or len(heads) >= MAX_HEADS:
-            heads.clear()
-            self._generation = decoder.generation
-        if (
-            len(block) <= MAX_HEAD_SIZE
-            and not request.status
-            and NeverIndexed not in map(type, fields)
-        ):
-            heads[block] = (request, request.headers.copy())
 
     # -- control frames -------------------------------------------------------------
 

@@ -15,7 +15,6 @@ from granian_core.http2.contract import (
     ConnectionFault,
     StreamFault,
 )
-from granian_core.http2.states import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +33,8 @@ class Stream:
 
     __slots__ = ("expected", "inbound", "outbound", "received", "state")
 
-    def __init__(self, outbound: int, inbound: int) -> None:
-        self.state = OPEN
+    def __init__(self, state: int, outbound: int, inbound: int) -> None:
+        self.state = state
         self.outbound = outbound
         self.inbound = inbound
         self.expected = -1

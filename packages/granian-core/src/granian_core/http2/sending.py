@@ -133,10 +133,12 @@ class Sender:
     def _move(self, stream_id: int, event: int) -> Stream:
         """Move a stream for what we send."""
         stream = self._streams.get(stream_id)
-        state = MISUSE if stream is None else STREAM[stream.state][event]
-        if stream is None or state == MISUSE:
-            raise LocalProtocolError("the stream is closed for sending")
+        if stream is None:
+            raise LocalProtocolError("the stream is closed")
+        state = STREAM[stream.state][event]
         if state >= CLOSED:
+            if state == MISUSE:
+                raise LocalProtocolError("the stream is closed for sending")
             self._forget(stream_id, state)
         stream.state = state
         return stream
@@ -146,10 +148,14 @@ class Sender:
         self._move(stream_id, SEND_END if end_stream else SEND)
         block = self._encoder.encode(fields)
         ended = END_STREAM if end_stream else 0
-        if len(block) <= self.max_frame:
-            header = HEADER.pack(len(block) << 8 | HEADERS, END_HEADERS | ended, stream_id)
-            self._write(header + block)
-            return
+        size = len(block)
+        if size > self.max_frame:
+            self._send_parts(stream_id, block, ended)
+        else:
+            self._write(HEADER.pack(size << 8 | HEADERS, END_HEADERS | ended, stream_id) + block)
+
+    def _send_parts(self, stream_id: int, block: bytes, ended: int) -> None:
+        """Write a field block that is longer than the peer's largest frame."""
         parts = [block[at : at + self.max_frame] for at in range(0, len(block), self.max_frame)]
         self._write(frame(HEADERS, ended, stream_id, parts[0]))
         for part in parts[1:-1]:
@@ -159,18 +165,14 @@ class Sender:
     def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
         """Write one DATA frame."""
         size = len(data)
-        stream = self._streams.get(stream_id)
-        if size and (
-            stream is None
-            or size > stream.outbound
-            or size > self._flow.outbound
-            or size > self.max_frame
-        ):
-            raise LocalProtocolError("DATA that the peer does not take")
         stream = self._move(stream_id, SEND_END if end_stream else SEND)
-        stream.outbound -= size
-        self._flow.outbound -= size
-        self._budget.data_sent += size
+        flow = self._flow
+        if size:
+            if size > stream.outbound or size > flow.outbound or size > self.max_frame:
+                raise LocalProtocolError("DATA that the peer does not take")
+            stream.outbound -= size
+            flow.outbound -= size
+            self._budget.data_sent += size
         header = HEADER.pack(size << 8, 1 if end_stream else 0, stream_id)
         if size <= JOIN:
             self._write(header + data)
