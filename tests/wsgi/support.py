@@ -22,6 +22,7 @@ def request(**attributes: Any) -> HTTPStream:
         "headers": [],
         "client": ("192.0.2.1", 40_000),
         "server": ("127.0.0.1", 8000),
+        "memo": None,
     }
     values.update(attributes)
     return cast(HTTPStream, SimpleNamespace(**values))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from granian_core import InterfaceOptions
+from granian_core.stream import Memo
 from granian_wsgi import FileWrapper, Input
 from granian_wsgi import environ as environ_module
 from granian_wsgi.environ import constant_environ, path_info, request_environ, script_name
@@ -265,3 +266,24 @@ def test_errors_go_nowhere_when_standard_error_is_closed(monkeypatch: pytest.Mon
     with constant_environ(InterfaceOptions(), multithread=True)["wsgi.errors"] as errors:
         assert errors.name == os.devnull
         errors.write("no one hears this")
+
+
+def test_environ_of_a_repeated_request_is_its_own() -> None:
+    memo = Memo()
+
+    def repeated(path: str) -> dict[str, Any]:
+        one = request(path=path, raw_path=path.encode(), headers=[(b"x-a", b"b")])
+        one.memo = memo
+        return request_environ(one, constants, Input(blocking(BodyPieces([]))))
+
+    constants = constant_environ(InterfaceOptions(), multithread=True)
+    first = repeated("/first")
+    alike = make(path="/first", raw_path=b"/first", headers=[(b"x-a", b"b")])
+    assert {**first, "wsgi.input": None} == {**alike, "wsgi.input": None}
+    first.update({"HTTP_X_A": "spoilt", "app.session": "secret"})
+
+    second = repeated("/second")
+    assert second["PATH_INFO"] == "/second"
+    assert second["HTTP_X_A"] == "b"
+    assert "app.session" not in second
+    assert second["wsgi.input"] is not first["wsgi.input"]

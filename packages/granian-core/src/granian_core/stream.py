@@ -104,6 +104,23 @@ class Carrier(Protocol):
         """Return the thread's view of *stream*."""
 
 
+class Memo:
+    """A place in which an adapter keeps what it made of a request's fields.
+
+    A connection gives the same one to all requests that repeat the fields of the one
+    before, to the byte. They also have `HTTPStream.client`, ``server``, ``scheme`` and
+    ``tls`` in common, and no body; method and target may differ.
+
+    Attributes:
+        value: None at first; the adapter's own.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: object = None
+
+
 class HTTPStream:
     """One request and its response channel.
 
@@ -133,6 +150,8 @@ class HTTPStream:
         phase: PENDING, STARTED, COMPLETE or ABORTED; see the module.
         no_content: The response has no content on the wire (HEAD, 204, 304).
         expects_continue: The client waits for ``100 Continue``, which was not sent yet.
+        memo: What the adapter keeps between requests that repeat their fields; None if
+            this one does not.
         event_stream: Whether the response is endless by nature (``text/event-stream``).
         task: What the application runs as, while there is one: a task, unless the
             application runs on another thread's loop.
@@ -154,6 +173,7 @@ class HTTPStream:
     task: asyncio.Future[None] | None = None
     sending: asyncio.Task[None] | None = None
     phase: int = PENDING
+    memo: Memo | None = None
     _remaining: int = -1
     _chunks: deque[bytes] | None = None
     _buffered: int = 0

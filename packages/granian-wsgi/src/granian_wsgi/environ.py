@@ -133,8 +133,14 @@ def request_environ(stream: HTTPStream, constants: Environ, body: Input) -> Envi
         constants: From `constant_environ`; not changed.
         body: The ``wsgi.input``.
     """
-    environ = constants.copy()
-    environ["SERVER_PROTOCOL"] = _PROTOCOLS[stream.http_version]
+    memo = stream.memo
+    if memo is None:
+        environ = _common_environ(stream, constants)
+    else:
+        known = memo.value
+        if type(known) is not dict:
+            memo.value = known = _common_environ(stream, constants)
+        environ = known.copy()
     environ["REQUEST_METHOD"] = stream.method
     path = stream.path
     if not path.isascii():
@@ -142,9 +148,17 @@ def request_environ(stream: HTTPStream, constants: Environ, body: Input) -> Envi
         path = unquote_to_bytes(stream.raw_path).decode("latin-1")
     root = environ["SCRIPT_NAME"]
     environ["PATH_INFO"] = path_info(path, root) if root else path
-    environ["QUERY_STRING"] = stream.query_string.decode("latin-1")
-    environ["wsgi.url_scheme"] = stream.scheme
+    query = stream.query_string
+    environ["QUERY_STRING"] = query.decode("latin-1") if query else ""
     environ["wsgi.input"] = body
+    return environ
+
+
+def _common_environ(stream: HTTPStream, constants: Environ) -> Environ:
+    """Make the part that requests of one connection with the same fields have in common."""
+    environ = constants.copy()
+    environ["SERVER_PROTOCOL"] = _PROTOCOLS[stream.http_version]
+    environ["wsgi.url_scheme"] = stream.scheme
     server = stream.server
     if server is not None:
         environ["SERVER_NAME"] = server[0]

@@ -33,7 +33,7 @@ from granian_core.http1.response import (
 )
 from granian_core.http1.target import decode_path, split_target
 from granian_core.http1.upgrade import WebSocketConnection, switching_response
-from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream
+from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream, Memo
 from granian_core.websocket.handshake import is_upgrade
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class HTTP1Connection(HTTP1Output):
         "_held_data",
         "_keep_alive_timeout",
         "_max_body",
+        "_memo",
         "_pauses",
         "_settings",
         "_upgrading",
@@ -103,6 +104,7 @@ class HTTP1Connection(HTTP1Output):
         self.half_closed = False
         self.handed_off = False
         self._first = True
+        self._memo: Memo | None = None
         self._keep_alive_timeout = config.http1.keep_alive_timeout
         self._pauses = 0
         self._upgrading: WebSocketConnection | None = None
@@ -331,6 +333,13 @@ class HTTP1Connection(HTTP1Output):
             expects_continue,
         )
         self.stream = stream
+        engine = self.engine
+        if engine.repeated:
+            if self._memo is None:
+                self._memo = Memo()
+            stream.memo = self._memo
+        else:
+            self._memo = None
         if content_length:
             self._expects_continue = expects_continue
             self._body_at = context.clock()
@@ -340,7 +349,6 @@ class HTTP1Connection(HTTP1Output):
                 self.stream = None
                 self._refuse(413, "request body too large")
                 return
-        engine = self.engine
         if engine.may_upgrade:
             engine.may_upgrade = False
             # RFC 9110 7.8: with a body, or in HTTP/1.0, Upgrade is ignored.

@@ -79,6 +79,8 @@ class HTTP1Engine(Protocol):
     """Bytes held back while WAITING."""
     may_upgrade: bool
     """The request's head may ask for another protocol; the handler looks, and resets it."""
+    repeated: bool
+    """The request's fields are those of the one before on this connection, to the byte."""
 
     def __init__(self, handler: HTTP1Handler, settings: HTTP1Settings, limits: Limits) -> None: ...
 

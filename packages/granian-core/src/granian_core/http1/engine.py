@@ -39,6 +39,7 @@ class BaseEngine:
         "_skipped_empty_line",
         "buffered",
         "may_upgrade",
+        "repeated",
         "state",
     )
 
@@ -46,6 +47,7 @@ class BaseEngine:
         self.state = IDLE
         self.buffered = 0
         self.may_upgrade = False
+        self.repeated = False
         self._handler = handler
         self._settings = settings
         self._limits = limits
