@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 INTERFACES = ("asgi", "rsgi", "wsgi")
 
@@ -51,11 +52,50 @@ class Case:
     """The bare protocol can answer it."""
     websocket: WebSocketLoad | None = None
     """It is about messages, or idle connections, in place of requests."""
+    streams: int = 0
+    """HTTP/2 with so many requests at once on each connection; 0 is HTTP/1.1."""
+    connections: int = 0
+    """How many there are; 0 is what the command says (``--connections``)."""
+    tls: bool = False
+    """Over TLS, of the newest version that both sides have."""
+    static: bool = False
+    """A file, served without the application; *path* is below ``/static``."""
+    large: bool = False
+    """One download after another by a client of our own."""
+    interfaces: tuple[str, ...] = INTERFACES
+    """Those with which it runs: one where no application takes part, or hardly."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What a server has to carry to take part; see `Server.carries`."""
+        if self.websocket is not None:
+            return frozenset(("deflate" if self.websocket.compressed else "websocket",))
+        kind = "static" if self.static else "http2" if self.streams else "http"
+        return frozenset((kind, "tls") if self.tls else (kind,))
 
 
 def _websocket(name: str, description: str, load: WebSocketLoad) -> Case:
     path = "/broadcast" if load.broadcast else "/echo"
-    return Case(name, description, path=path, floor=False, websocket=load)
+    return Case(
+        name, description, path=path, floor=False, websocket=load, interfaces=("asgi", "rsgi")
+    )
+
+
+def _http2(name: str, description: str, streams: int, **more: Any) -> Case:
+    return Case(name, description, streams=streams, connections=16, floor=False, **more)
+
+
+def _static(name: str, description: str, file: str, octets: int, *, large: bool = False) -> Case:
+    return Case(
+        name,
+        description,
+        path=f"/static/{file}",
+        response_octets=octets,
+        static=True,
+        large=large,
+        floor=False,
+        interfaces=("asgi",),
+    )
 
 
 CASES: dict[str, Case] = {
@@ -87,6 +127,32 @@ CASES: dict[str, Case] = {
             headers=BROWSER_HEADERS,
             fixed_rate=True,
         ),
+        _http2("h2-get-8", "HTTP/2 GET 1 KiB, 8 streams", 8),
+        _http2("h2-get-100", "HTTP/2 GET 1 KiB, 100 streams", 100),
+        _http2(
+            "h2-post-echo",
+            "HTTP/2 POST 10 KiB, echoed, 8 streams",
+            8,
+            path="/echo",
+            method="POST",
+            body_octets=10_240,
+            response_octets=10_240,
+        ),
+        _http2(
+            "h2-download", "HTTP/2 GET 1 MiB, 8 streams", 8, path="/1m", response_octets=1_048_576
+        ),
+        Case("tls-get", "TLS GET 1 KiB", tls=True, floor=False, interfaces=("asgi",)),
+        _http2("tls-h2-get", "TLS HTTP/2 GET 1 KiB, 8 streams", 8, tls=True, interfaces=("asgi",)),
+        Case(
+            "tls-handshake",
+            "TLS GET 1 KiB, one connection and full handshake each",
+            headers=(("Connection", "close"),),
+            tls=True,
+            floor=False,
+            interfaces=("asgi",),
+        ),
+        _static("static-50k", "static file of 50 KiB", "50k.bin", 51_200),
+        _static("static-1g", "static file of 1 GiB, one client", "1g.bin", 1 << 30, large=True),
         _websocket("ws-echo-32", "WebSocket echo of 32 B", WebSocketLoad(32)),
         _websocket("ws-echo-1k", "WebSocket echo of 1 KiB", WebSocketLoad(1024)),
         _websocket("ws-echo-64k", "WebSocket echo of 64 KiB", WebSocketLoad(65_536)),

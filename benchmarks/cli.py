@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,8 +135,21 @@ def _conditions(plan: Plan, interpreters: dict[str, Path], wrk: str) -> dict[str
     for name, interpreter in interpreters.items():
         found = versions(interpreter)
         shown = ("python", *SERVERS[name].distributions)
-        conditions[SERVERS[name].label] = {key: found[key] for key in shown if key in found}
+        conditions[SERVERS[name].label] = (
+            program_version(SERVERS[name].program)
+            if SERVERS[name].program
+            else {key: found[key] for key in shown if key in found}
+        )
     return conditions
+
+
+def program_version(program: str) -> str:
+    """Return what a server that is no Python distribution says of its version."""
+    try:
+        done = subprocess.run([program, "-v"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "not installed"
+    return (done.stderr or done.stdout).strip()
 
 
 def _cpu_model() -> str:

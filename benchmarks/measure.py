@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import LoadPlan, check_answer, run_load
-from benchmarks.processes import ProcessTree, RunningServer, free_port, resident_octets
+from benchmarks.processes import (
+    ProcessTree,
+    RunningServer,
+    free_port,
+    peak_octets,
+    resident_octets,
+)
 
 if TYPE_CHECKING:
     from benchmarks.cases import Case
@@ -64,6 +70,8 @@ class Sample:
     failures: dict[str, int]
     connection_octets: int = 0
     """Resident octets that each connection cost in the process that served; of idle ones only."""
+    peak_rss: int = 0
+    """The most octets that the process that served ever had resident."""
 
     @property
     def cpu_us(self) -> float:
@@ -154,7 +162,7 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
     """
     case = entry.case
     port = free_port()
-    command = [str(interpreter), *entry.server.arguments(entry.interface, port)]
+    command = entry.server.command(str(interpreter), case, entry.interface, port)
     with (
         tempfile.NamedTemporaryFile(prefix="benchmark-") as log,
         RunningServer(command, port, plan.server_cpus, log) as server,
@@ -171,6 +179,7 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
             load = run_load(case, port, plan.seconds, plan.load)
         after = server.tree()
         worker = after.busiest_since(idle)
+        peak = peak_octets(worker)
     return Sample(
         case=case.name,
         interface=entry.interface,
@@ -187,6 +196,7 @@ def sample(entry: Entry, number: int, interpreter: Path, plan: Plan) -> Sample:
         connection_octets=max(0, largest.get(worker, 0) - resident.get(worker, 0)) // load.requests
         if idling
         else 0,
+        peak_rss=peak,
     )
 
 

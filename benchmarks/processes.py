@@ -111,6 +111,15 @@ def resident_octets(pid: int) -> int:
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Rss:"))
 
 
+def peak_octets(pid: int) -> int:
+    """Return the most octets that *pid* ever had resident, 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
 @contextlib.contextmanager
 def pinned(cpus: frozenset[int]) -> Iterator[None]:
     """Let processes started inside run on *cpus* only; they inherit the caller's affinity."""
@@ -160,15 +169,19 @@ class RunningServer:
         self._log = log
         with pinned(cpus):
             # A session of its own keeps a Ctrl-C in the terminal for us: we end it in order.
-            self._process = subprocess.Popen(
-                list(command),
-                cwd=ROOT,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    list(command),
+                    cwd=ROOT,
+                    env=child_environment(),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as error:
+                message = f"{command[0]} is not installed"
+                raise BenchmarkError(message) from error
 
     def __enter__(self) -> RunningServer:
         return self

@@ -103,7 +103,7 @@ def profile(
         BenchmarkError: The server or py-spy failed.
     """
     port = free_port()
-    command = [str(interpreter), *entry.server.arguments(entry.interface, port)]
+    command = entry.server.command(str(interpreter), entry.case, entry.interface, port)
     with (
         tempfile.NamedTemporaryFile(prefix="benchmark-") as log,
         RunningServer(command, port, plan.server_cpus, log) as server,

@@ -38,6 +38,7 @@ class Row:
     p99_us: float
     worker_rss: int
     tree_rss: int
+    peak_rss: int
     failures: int
     """Failed requests of all rounds together."""
     connection_octets: int
@@ -111,6 +112,7 @@ def _rows(cell: Mapping[str, Sequence[Sample]], reference: str) -> Iterable[Row]
             p99_us=statistics.median(sample.p99_us for sample in samples),
             worker_rss=int(statistics.median(sample.worker_rss for sample in samples)),
             tree_rss=int(statistics.median(sample.tree_rss for sample in samples)),
+            peak_rss=int(statistics.median(sample.peak_rss for sample in samples)),
             failures=sum(sum(sample.failures.values()) for sample in samples),
             connection_octets=int(
                 statistics.median(sample.connection_octets for sample in samples)
@@ -135,11 +137,16 @@ def to_text(results: Results) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shown_rate(rate: float) -> str:
+    """Return requests per second as a table has them; large downloads are few."""
+    return f"{rate:.0f}" if rate >= 10.0 else f"{rate:.2f}"
+
+
 def _table(group: Group, results: Results) -> list[str]:
     against = f"CPU of {label(results.reference)} / of it"
     lines = [
         f"  {'server':<24}{'CPU us/req':>11}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}"
-        f"{'worker MB':>11}{'tree MB':>9}   {against}"
+        f"{'worker MB':>11}{'peak MB':>9}{'tree MB':>9}   {against}"
     ]
     for row in group.rows:
         compared = ""
@@ -150,8 +157,10 @@ def _table(group: Group, results: Results) -> list[str]:
             compared += f"   {row.connection_octets / 1024:.1f} KiB per connection"
         failed = f"   {row.failures} FAILED REQUESTS" if row.failures else ""
         lines.append(
-            f"  {label(row.server):<24}{row.cpu_us:>11.1f}{row.rate:>9.0f}{row.p50_us:>9.0f}"
-            f"{row.p99_us:>9.0f}{row.worker_rss / _MEGA:>11.1f}{row.tree_rss / _MEGA:>9.1f}"
+            f"  {label(row.server):<24}{row.cpu_us:>11.1f}{shown_rate(row.rate):>9}"
+            f"{row.p50_us:>9.0f}"
+            f"{row.p99_us:>9.0f}{row.worker_rss / _MEGA:>11.1f}"
+            f"{row.peak_rss / _MEGA:>9.1f}{row.tree_rss / _MEGA:>9.1f}"
             f"   {compared}{failed}".rstrip()
         )
     return lines

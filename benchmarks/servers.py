@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import Environment
+from benchmarks.material import material
 
 if TYPE_CHECKING:
     from benchmarks.cases import Case
@@ -22,6 +23,7 @@ HOST = "127.0.0.1"
 
 Arguments = Callable[[str, int], list[str]]
 """Makes the interpreter's arguments from the interface and the port."""
+Extras = Callable[["Case"], list[str]]
 
 
 @dataclass(frozen=True)
@@ -38,17 +40,22 @@ class Server:
     floor: bool = False
     """A bare protocol: it answers only the cases that say so."""
     carries: tuple[str, ...] = ("http",)
-    """What cases it takes part in: ``http``, ``websocket``, ``deflate`` (compressed WebSockets)."""
+    """What cases it takes part in: ``http``, ``http2``, ``tls`` (either of them), ``static``,
+    ``websocket``, ``deflate`` (compressed WebSockets)."""
+    extras: Extras | None = field(default=None, repr=False)
+    """Makes what the case adds to the arguments: a certificate, a directory of files."""
+    program: str = ""
+    """It runs in place of the environment's interpreter."""
 
     def runs(self, case: Case, interface: str) -> bool:
         """Return whether this server takes part in *case* with *interface*."""
-        kind = "http"
-        if case.websocket is not None:
-            kind = "deflate" if case.websocket.compressed else "websocket"
-            if interface == "wsgi":
-                return False
-        known = interface in self.interfaces and kind in self.carries
-        return known and (case.floor or not self.floor)
+        known = interface in self.interfaces and interface in case.interfaces
+        return known and case.needs <= {*self.carries} and (case.floor or not self.floor)
+
+    def command(self, interpreter: str, case: Case, interface: str, port: int) -> list[str]:
+        """Return the command line that serves *case*."""
+        extras = self.extras(case) if self.extras is not None else []
+        return [self.program or interpreter, *self.arguments(interface, port), *extras]
 
 
 def _target(interface: str) -> str:
@@ -65,7 +72,18 @@ def _granian(interface: str, port: int) -> list[str]:
 
 def _granian_reference(interface: str, port: int) -> list[str]:
     *arguments, target = _granian(interface, port)
-    return [*arguments, "--ws-engine", "reference", target]
+    return [*arguments, "--ws-engine", "reference", "--http2-engine", "reference", target]
+
+
+def _granian_extras(case: Case) -> list[str]:
+    extras: list[str] = []
+    if case.tls:
+        made = material()
+        extras += ["--ssl-certificate", str(made.certificate), "--ssl-keyfile", str(made.key)]
+    if case.static:
+        extras += ["--static-path-route", "/static"]
+        extras += ["--static-path-mount", str(material().static)]
+    return extras
 
 
 def _uvicorn(http: str, websocket: str = "auto") -> Arguments:
@@ -79,6 +97,16 @@ def _uvicorn(http: str, websocket: str = "auto") -> Arguments:
 def _hypercorn(interface: str, port: int) -> list[str]:
     where = ["--bind", f"{HOST}:{port}"]
     return ["-m", "hypercorn", "--worker-class", "uvloop", *where, _target(interface)]
+
+
+def _hypercorn_extras(case: Case) -> list[str]:
+    if not case.tls:
+        return []
+    return ["--certfile", str(material().certificate), "--keyfile", str(material().key)]
+
+
+def _nginx(_interface: str, port: int) -> list[str]:
+    return ["-c", str(material().nginx_configuration(HOST, port)), "-e", "stderr"]
 
 
 def _gunicorn(worker_class: str) -> Arguments:
@@ -116,16 +144,18 @@ SERVERS: dict[str, Server] = {
             ("asgi", "rsgi", "wsgi"),
             _granian,
             ("granian-cli", "granian-core", "uvloop"),
-            carries=("http", "websocket", "deflate"),
+            carries=("http", "http2", "tls", "static", "websocket", "deflate"),
+            extras=_granian_extras,
         ),
         Server(
             "ours-reference",
-            "granian-cli (wsproto)",
+            "granian-cli (h2, wsproto)",
             Environment("ours", editable=_PACKAGES),
             ("asgi", "rsgi"),
             _granian_reference,
-            ("granian-cli", "granian-core", "wsproto", "uvloop"),
-            carries=("websocket", "deflate"),
+            ("granian-cli", "granian-core", "h2", "wsproto", "uvloop"),
+            carries=("http2", "tls", "websocket", "deflate"),
+            extras=_granian_extras,
         ),
         Server(
             "granian-rust",
@@ -134,7 +164,17 @@ SERVERS: dict[str, Server] = {
             ("asgi", "rsgi", "wsgi"),
             _granian,
             ("granian", "uvloop"),
-            carries=("http", "websocket"),
+            carries=("http", "http2", "tls", "static", "websocket"),
+            extras=_granian_extras,
+        ),
+        Server(
+            "nginx",
+            "nginx",
+            Environment("floor", ("uvloop",)),
+            ("asgi",),
+            _nginx,
+            carries=("static",),
+            program="/usr/sbin/nginx",
         ),
         Server(
             "uvicorn-httptools",
@@ -158,8 +198,9 @@ SERVERS: dict[str, Server] = {
             Environment("hypercorn", ("hypercorn", "uvloop")),
             ("asgi",),
             _hypercorn,
-            ("hypercorn", "h11", "uvloop"),
-            carries=("http", "websocket", "deflate"),
+            ("hypercorn", "h11", "h2", "uvloop"),
+            carries=("http", "http2", "tls", "websocket", "deflate"),
+            extras=_hypercorn_extras,
         ),
         Server(
             "uvicorn-legacy",

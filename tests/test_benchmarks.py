@@ -5,17 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import socketserver
+import ssl
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks import chart, cli, profiling, report
 from benchmarks.cases import CASES, INTERFACES
+from benchmarks.download import download
 from benchmarks.errors import BenchmarkError
-from benchmarks.load import check_answer, parse_result
+from benchmarks.load import check_answer, parse_h2load, parse_result
+from benchmarks.material import STATIC_FILES, Material, material
 from benchmarks.measure import Failure, Sample, entries
 from benchmarks.open_loop import OpenLoop, percentile, request_bytes
 from benchmarks.processes import free_port, read_tree
@@ -168,8 +173,7 @@ def test_command_line_refuses_unknown_names(
 
 def test_every_case_runs_our_server_and_a_peer_on_every_interface() -> None:
     groups = entries(CASES.values(), INTERFACES, SERVERS.values())
-    websocket = [name for name, case in CASES.items() if case.websocket]
-    assert len(groups) == len(CASES) * len(INTERFACES) - len(websocket)  # WSGI has none
+    assert len(groups) == sum(len(case.interfaces) for case in CASES.values())
     for group in groups:
         names = [entry.server.name for entry in group]
         peers = [name for name in names if not name.startswith("ours")]
@@ -178,6 +182,83 @@ def test_every_case_runs_our_server_and_a_peer_on_every_interface() -> None:
         deflate = group[0].case.websocket is not None and group[0].case.websocket.compressed
         assert deflate or peers[0] == "granian-rust"
         assert len({(entry.case.name, entry.interface) for entry in group}) == 1
+
+
+def test_servers_take_part_in_what_they_carry() -> None:
+    def servers(case: str) -> list[str]:
+        (group,) = entries((CASES[case],), ("asgi",), SERVERS.values())
+        return [entry.server.name for entry in group]
+
+    assert servers("h2-get-8") == ["ours", "ours-reference", "granian-rust", "hypercorn"]
+    assert servers("tls-get") == ["ours", "granian-rust", "hypercorn"]
+    assert servers("static-1g") == ["ours", "granian-rust", "nginx"]
+
+
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        ("get", ()),
+        ("h2-get-8", ()),
+        ("tls-get", ("--ssl-certificate", "--ssl-keyfile")),
+        ("static-50k", ("--static-path-route", "--static-path-mount")),
+    ],
+)
+def test_a_case_adds_what_it_is_served_with(
+    case: str, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.servers.material", lambda: Material(Path("/there")))
+    server = SERVERS["ours"]
+    plain = ["python", *server.arguments("asgi", 8000)]
+    command = server.command("python", CASES[case], "asgi", 8000)
+    assert command[: len(plain)] == plain
+    assert tuple(command[len(plain) :: 2]) == options
+
+
+def test_material_is_a_certificate_files_and_a_configuration() -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    made = material()
+    ssl.create_default_context().load_cert_chain(made.certificate, made.key)
+    assert {path.name: path.stat().st_size for path in made.static.iterdir()} == STATIC_FILES
+    text = made.nginx_configuration("127.0.0.1", 8000).read_text()
+    assert "listen 127.0.0.1:8000;" in text
+    assert f"alias {made.static}/;" in text
+
+
+H2LOAD = """
+finished in 1.10s, 20120.00 req/s, 20.21MB/s
+requests: 7 total, 9 started, 7 done, 4 succeeded, 2 failed, 1 errored, 0 timeout
+"""
+
+
+def test_h2load_result_is_read_from_its_text_and_its_log() -> None:
+    found = parse_h2load(H2LOAD, "1795355336257154\t200\t300\n1\t200\t100\n2\t200\t200\n")
+    assert (found.requests, found.seconds, found.p50_us, found.p99_us) == (4, 1.1, 200, 300)
+    assert found.failures == {"failed": 2, "errored": 1}
+
+
+def test_h2load_without_a_result_is_an_error_with_its_output() -> None:
+    with pytest.raises(BenchmarkError, match="could not connect"):
+        parse_h2load("could not connect", "")
+
+
+def test_download_counts_what_comes_after_the_head() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+
+    class Large(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(head + b"x" * 300_000)
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Large) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert download(server.server_address[1], "/") == 300_000
+        thread.join()
+
+
+def test_rates_of_large_downloads_keep_their_digits() -> None:
+    assert [report.shown_rate(rate) for rate in (20_120.4, 0.274)] == ["20120", "0.27"]
 
 
 def test_floor_takes_part_only_where_it_can_answer() -> None:

@@ -9,7 +9,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000}
+_BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000, "/1m": b"x" * 1_048_576}
 _CHUNK = b"x" * 1024
 _CHUNKS = 16
 _EVERYONE: set[Send] = set()

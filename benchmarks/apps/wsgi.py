@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-_BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000}
+_BODIES = {"/": b"x" * 1024, "/10k": b"x" * 10_000, "/1m": b"x" * 1_048_576}
 _CHUNK = b"x" * 1024
 _CHUNKS = 16
 
