@@ -53,6 +53,7 @@ class IOThread:
         loop = self._started.result()
         loop.call_soon_threadsafe(loop.stop)
         await asyncio.wrap_future(self._ended)
+        self._thread.join()  # nothing is left to it but to return
 
     # -- on the thread -------------------------------------------------------------------
 

@@ -62,11 +62,17 @@ class RemoteSession(WebSocketSession):
         """Whether the relay has to wait until the owner calls `resume`."""
         return self._held
 
-    def send(self, message: str | bytes) -> None:
-        """Send a message; dropped unless the WebSocket is open."""
-        if self.state == OPEN:
-            self.in_flight += len(message)
-            self._io.post(self._relay.send, message)
+    def send(self, message: str | bytes) -> bool:
+        """Send a message; dropped unless the WebSocket is open.
+
+        Returns:
+            Whether enough is on its way.
+        """
+        if self.state != OPEN:
+            return False
+        self.in_flight += len(message)
+        self._io.post(self._relay.send, message)
+        return self.in_flight >= SEND_WINDOW
 
     def close(self, code: int, reason: str, *, by_server: bool = False) -> None:
         """Begin the closing handshake."""
