@@ -18,9 +18,9 @@ from granian_core import (
     WebSocketSettings,
 )
 from granian_core.testing import MemoryClient, MemoryServer
-from tests.wires import over_cleartext_http1, over_http1
+from tests.wires import over_cleartext_http1
 
-pytestmark = [pytest.mark.usefixtures("wire"), over_http1]
+pytestmark = pytest.mark.usefixtures("wire")
 
 HANDSHAKE = [
     (b"Connection", b"Upgrade"),

@@ -12,9 +12,9 @@ import pytest
 from granian_core import InterfaceOptions, ServerConfig, WebSocketSettings
 from granian_core.testing import MemoryClient, MemoryServer
 from granian_rsgi import ProtocolClosed, ProtocolError, WebsocketProtocol, WebsocketScope, rsgi
-from tests.wires import over_cleartext_http1, over_http1
+from tests.wires import over_cleartext_http1
 
-pytestmark = [pytest.mark.usefixtures("wire"), over_http1]
+pytestmark = pytest.mark.usefixtures("wire")
 
 HANDSHAKE = [
     (b"Connection", b"Upgrade"),

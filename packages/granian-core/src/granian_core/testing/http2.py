@@ -2,6 +2,10 @@
 
 What a test writes as HTTP/1.1 is translated: a head to HEADERS, a body to DATA, FIN stays
 FIN. So the tests of an adapter run over either version, unchanged.
+
+A handshake of a WebSocket becomes an extended CONNECT (RFC 8441) on a stream of its own;
+from then on what the client sends is DATA, and what it shows is what HTTP/1.1 would have
+shown: a 101 where the wire says 200, and the frames behind it.
 """
 
 from __future__ import annotations
@@ -60,6 +64,9 @@ class MemoryHTTP2Client(MemoryClient):
         self._to_end: set[int] = set()
         self._parser: h11.Connection | None = None
         self._stream = 0
+        self._websocket = 0
+        self._shown = bytearray()
+        self._taken = 0
         self._flush()
 
     def _flush(self) -> None:
@@ -70,7 +77,11 @@ class MemoryHTTP2Client(MemoryClient):
     # -- sending -----------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Send what *data*, a piece of HTTP/1.1, means."""
+        """Send what *data*, a piece of HTTP/1.1, means; or frames of a WebSocket."""
+        if self._websocket:
+            self._queues.setdefault(self._websocket, bytearray()).extend(data)
+            self._send_queued()
+            return
         while True:
             parser = self._parser
             if parser is None:
@@ -88,6 +99,9 @@ class MemoryHTTP2Client(MemoryClient):
                 event = parser.next_event()
             if not data:
                 return
+            if self._websocket:
+                self.send(data)
+                return
 
     def _translate(self, event: object) -> None:
         if isinstance(event, h11.Request):
@@ -102,6 +116,11 @@ class MemoryHTTP2Client(MemoryClient):
                 (b":path", bytes(event.target)),
             ]
             head += [field for field in fields if field[0] not in _DROPPED]
+            if (b"upgrade", b"websocket") in fields:
+                self._websocket = self._stream
+                head[0] = (b":method", b"CONNECT")
+                head.insert(1, (b":protocol", b"websocket"))
+                head = [field for field in head if field[0] != b"sec-websocket-key"]
             self._waiting.append(self._stream)
             self._h2.send_headers(self._stream, head)
             self._queues[self._stream] = bytearray()
@@ -110,7 +129,7 @@ class MemoryHTTP2Client(MemoryClient):
         elif isinstance(event, h11.EndOfMessage):
             if event.headers:
                 self._h2.send_headers(self._stream, list(event.headers), end_stream=True)
-            else:
+            elif not self._websocket:
                 self._to_end.add(self._stream)
         self._send_queued()
 
@@ -132,7 +151,46 @@ class MemoryHTTP2Client(MemoryClient):
                 self._queues.pop(stream, None)
         self._flush()
 
+    def send_eof(self) -> None:
+        """Half-close the connection; the stream, where it is a WebSocket's."""
+        if self._websocket:
+            self._to_end.add(self._websocket)
+            self.send(b"")
+        else:
+            super().send_eof()
+
     # -- receiving ---------------------------------------------------------------
+
+    @property
+    def output(self) -> bytes:
+        """As for HTTP/1.1 where the stream is a WebSocket's, else the bytes of the wire."""
+        if not self._websocket:
+            return super().output
+        self._take()
+        return bytes(self._shown)
+
+    @property
+    def unread(self) -> bytes:
+        """What of `output` was not consumed."""
+        return self.output[self._position :]
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has ended the connection, or the stream of a WebSocket."""
+        if self._websocket:
+            self._take()
+        return super().closed or self._websocket in self._done or self._websocket in self._failed
+
+    async def wait_ended(self) -> None:
+        """Wait for the end of the connection, or of the stream of a WebSocket."""
+        if self._websocket:
+            await self.wait_for(lambda: self.closed)
+        else:
+            await super().wait_ended()
+
+    @property
+    def _arrived(self) -> bool:
+        return len(self.transport.output) > self._taken
 
     async def receive_response(self, method: str = "GET") -> MemoryResponse:
         """Wait for the next response and return it.
@@ -150,7 +208,7 @@ class MemoryHTTP2Client(MemoryClient):
                 return self._responses[stream]
             if self.closed:
                 raise RemoteProtocolError("the server closed without a response")
-            await self.wait_for(lambda: bool(self.unread) or self.closed)
+            await self.wait_for(lambda: self._arrived or self.closed)
 
     async def read_until_close(self) -> bytes:
         """Wait until the stream that is waited for was cut, or the connection ended.
@@ -163,7 +221,7 @@ class MemoryHTTP2Client(MemoryClient):
         while not self.closed and stream not in self._failed and stream not in self._done:
             self._take()
             if stream not in self._failed and stream not in self._done:
-                await self.wait_for(lambda: bool(self.unread) or self.closed)
+                await self.wait_for(lambda: self._arrived or self.closed)
         self._take()
         response = self._responses.get(stream)
         if response is None or not response.status:
@@ -173,8 +231,8 @@ class MemoryHTTP2Client(MemoryClient):
         return b"\r\n".join([*lines, b"", response.body])
 
     def _take(self) -> None:
-        data = self.unread
-        self._position += len(data)
+        data = bytes(self.transport.output[self._taken :])
+        self._taken += len(data)
         if data:
             for event in self._h2.receive_data(data):
                 self._take_event(event)
@@ -190,8 +248,13 @@ class MemoryHTTP2Client(MemoryClient):
             if event.stream_id in self._responses:
                 head.informational = self._responses[event.stream_id].informational
             self._responses[event.stream_id] = head
+            if event.stream_id == self._websocket and head.status == 200:
+                self._waiting.remove(event.stream_id)
+                self._show_head(head)
         elif isinstance(event, h2.events.DataReceived):
             self._responses[event.stream_id].body += event.data
+            if event.stream_id == self._websocket:
+                self._shown += event.data
             self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.TrailersReceived):
             self._responses[event.stream_id].trailers = _pairs(event.headers)
@@ -199,6 +262,10 @@ class MemoryHTTP2Client(MemoryClient):
             self._done.add(event.stream_id)
         elif isinstance(event, h2.events.StreamReset) and event.stream_id not in self._done:
             self._failed[event.stream_id] = f"stream reset with code {event.error_code}"
+
+    def _show_head(self, head: MemoryResponse) -> None:
+        lines = [b"HTTP/1.1 101 ", *(b"%b: %b" % field for field in head.headers), b"", b""]
+        self._shown += b"\r\n".join(lines)
 
 
 def _pairs(headers: object) -> Pairs:
