@@ -391,7 +391,7 @@ class FastEngine(Sender):
             return
         ended = flags & END_STREAM
         heads = self._heads
-        request = heads.known(block) if ended else None
+        request = heads.known(block, ended)
         fields = heads.decode(block) if request is None else []
         flow = self._flow
         streams = self._streams
@@ -404,9 +404,9 @@ class FastEngine(Sender):
         if self_dependent:
             raise StreamFault(PROTOCOL_ERROR, "a stream depends on itself")
         if request is None:
-            request = heads.judge(block, fields, bool(ended))
-            if not ended:
-                stream.expected = request.content_length
+            request = heads.judge(block, fields, ended)
+        if not ended:
+            stream.expected = request.content_length
         self._handler.on_request(stream_id, request)
 
     # -- control frames -------------------------------------------------------------

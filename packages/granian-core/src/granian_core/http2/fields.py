@@ -8,6 +8,7 @@ well-formed but not acceptable becomes a `Request` with a ``status``.
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from granian_core.http1.chunked import (
@@ -26,6 +27,16 @@ MAX_COOKIE_CRUMBS: Final = 256
 """Cookie fields of one request; browsers send each cookie in a field of its own."""
 FIELD_OVERHEAD: Final = 32
 """What a field counts beside its bytes (RFC 9113 6.5.2)."""
+
+MAX_JUDGED: Final = 1024
+"""Valid fields that are known as such: clients repeat themselves."""
+MAX_JUDGED_SIZE: Final = 160
+"""Octets of the largest of them."""
+SENSITIVE: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+"""Fields that are not kept beyond their request."""
+
+# What one client sends is valid for all: equal bytes have equal verdicts.
+_JUDGED: set[tuple[bytes, bytes]] = set()
 
 # RFC 9113 8.2: a token without upper case; no control bytes, no surrounding whitespace.
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
@@ -123,8 +134,10 @@ def read_request(
     hosts: list[bytes] = []
     cookies: list[bytes] = []
     headers = request.headers
-    for name, value in fields[count:]:
-        _check_field(name, value)
+    for field in fields[count:]:
+        name, value = field
+        if field not in _JUDGED:
+            _check_field(name, value)
         if name in _SPECIAL:
             if name == b"cookie":
                 if not cookies:
@@ -147,13 +160,18 @@ def read_request(
         request.content_length = 0
         request.expects_continue = False
     request.size = section_size(fields)
+    _check_limits(request, len(fields) - count, len(cookies), settings)
+    return request
+
+
+def _check_limits(request: Request, count: int, cookies: int, settings: HTTP2Settings) -> None:
+    """Refuse what is more than the settings allow."""
     if request.size > settings.max_headers_size:
         request.refuse(431, "request head too large")
-    elif len(fields) - count - len(cookies) > settings.max_fields:
+    elif count - cookies > settings.max_fields:
         request.refuse(431, "too many header fields")
-    elif len(cookies) > MAX_COOKIE_CRUMBS:
+    elif cookies > MAX_COOKIE_CRUMBS:
         request.refuse(431, "too many cookies")
-    return request
 
 
 def read_trailers(fields: Fields) -> Fields:
@@ -175,7 +193,7 @@ def read_trailers(fields: Fields) -> Fields:
 
 def section_size(fields: Fields) -> int:
     """Return the size of a field section as RFC 9113 6.5.2 counts it."""
-    return sum(len(name) + len(value) for name, value in fields) + FIELD_OVERHEAD * len(fields)
+    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
 
 
 def _take_pseudo(fields: Fields, request: Request) -> int:
@@ -205,6 +223,10 @@ def _check_field(name: bytes, value: bytes) -> None:
         raise StreamFault(PROTOCOL_ERROR, "invalid field name")
     if _VALUE.fullmatch(value) is None:
         raise StreamFault(PROTOCOL_ERROR, "invalid field value")
+    if len(name) + len(value) <= MAX_JUDGED_SIZE and name not in SENSITIVE:
+        if len(_JUDGED) >= MAX_JUDGED:
+            _JUDGED.clear()
+        _JUDGED.add((name, value))
 
 
 def _take_special(request: Request, name: bytes, value: bytes, hosts: list[bytes]) -> None:

@@ -6,7 +6,7 @@ to the same fields, and those have the same verdict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from granian_core.http2.contract import COMPRESSION_ERROR, ENHANCE_YOUR_CALM, ConnectionFault
 from granian_core.http2.fields import MAX_COOKIE_CRUMBS, Request, read_request
@@ -15,6 +15,8 @@ from granian_core.http2.hpack import Decoder, FieldSectionBombError, HPACKError,
 if TYPE_CHECKING:
     from granian_core.settings import HTTP2Settings
     from granian_core.stream import Fields
+
+    Remembered: TypeAlias = dict[bytes, tuple[Request, Fields]]
 
 MAX_HEADS: Final = 16
 """Judged request heads of one connection that are remembered."""
@@ -40,15 +42,20 @@ class HeadReader:
         self._decoder = Decoder(
             max_list_bytes=list_limit, max_fields=self._limit, max_cookies=self._limit
         )
-        # By field block, for one generation of the decoder's table.
-        self._heads: dict[bytes, tuple[Request, Fields]] = {}
+        # By field block, without and with END_STREAM, for one generation of the table.
+        self._heads: tuple[Remembered, Remembered] = ({}, {})
         self._generation = 0
 
-    def known(self, block: bytes) -> Request | None:
-        """Return the head of a request without content, if it was read before."""
+    def known(self, block: bytes, ended: int) -> Request | None:
+        """Return a head if it was read before.
+
+        Args:
+            block: Its field block.
+            ended: 1 if the request ends with it, else 0.
+        """
         if self._generation != self._decoder.generation:
             return None
-        known = self._heads.get(block)
+        known = self._heads[ended].get(block)
         if known is None:
             return None
         # Whoever got it before keeps the list of headers that it was given.
@@ -72,7 +79,7 @@ class HeadReader:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "field section too large")
         return fields
 
-    def judge(self, block: bytes, fields: Fields, ended: bool) -> Request:
+    def judge(self, block: bytes, fields: Fields, ended: int) -> Request:
         """Judge a decoded head, and remember it for when the same bytes come again.
 
         Not one with a never-indexed field, which asks to be kept nowhere.
@@ -80,16 +87,17 @@ class HeadReader:
         Raises:
             StreamFault: It is malformed.
         """
-        request = read_request(fields, ended, self._settings, self._extended_connect)
-        heads = self._heads
+        request = read_request(fields, bool(ended), self._settings, self._extended_connect)
+        heads = self._heads[ended]
         generation = self._decoder.generation
         if self._generation != generation or len(heads) >= MAX_HEADS:
-            heads.clear()
+            for remembered in self._heads:
+                remembered.clear()
             self._generation = generation
         if (
-            ended
-            and len(block) <= MAX_HEAD_SIZE
+            len(block) <= MAX_HEAD_SIZE
             and not request.status
+            and request.protocol is None
             and NeverIndexed not in map(type, fields)
         ):
             heads[block] = (request, request.headers.copy())
