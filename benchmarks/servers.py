@@ -21,6 +21,9 @@ OURS = "ours"
 
 HOST = "127.0.0.1"
 
+_OUR_MOST = 4096
+"""Connections that our server takes by default; the peers have no such bound."""
+
 Arguments = Callable[[str, int], list[str]]
 """Makes the interpreter's arguments from the interface and the port."""
 Extras = Callable[["Case"], list[str]]
@@ -73,6 +76,12 @@ def _granian(interface: str, port: int) -> list[str]:
 def _granian_reference(interface: str, port: int) -> list[str]:
     *arguments, target = _granian(interface, port)
     return [*arguments, "--ws-engine", "reference", "--http2-engine", "reference", target]
+
+
+def _our_extras(case: Case) -> list[str]:
+    if case.websocket is not None and case.websocket.clients > _OUR_MOST:
+        return ["--max-connections", str(2 * case.websocket.clients)]
+    return _granian_extras(case)
 
 
 def _granian_extras(case: Case) -> list[str]:
@@ -145,7 +154,7 @@ SERVERS: dict[str, Server] = {
             _granian,
             ("granian-cli", "granian-core", "uvloop"),
             carries=("http", "http2", "tls", "static", "websocket", "deflate"),
-            extras=_granian_extras,
+            extras=_our_extras,
         ),
         Server(
             "ours-reference",
@@ -155,7 +164,7 @@ SERVERS: dict[str, Server] = {
             _granian_reference,
             ("granian-cli", "granian-core", "h2", "wsproto", "uvloop"),
             carries=("http2", "tls", "websocket", "deflate"),
-            extras=_granian_extras,
+            extras=_our_extras,
         ),
         Server(
             "granian-rust",
