@@ -95,7 +95,7 @@ def test_messages_go_both_ways(loop_name: str, caplog: pytest.LogCaptureFixture)
             assert b"\r\nx-field: value\r\n" in head
             assert b"\r\nsec-websocket-protocol: chat\r\n" in head
             # The permit was given back; the WebSocket counts as a connection.
-            assert not any(one.streams for one in subject.server.contexts)
+            await until(lambda: not any(one.streams for one in subject.server.contexts))
             for size in (0, 1, 1000, 200_000):
                 client.send(frame(TEXT, b"a" * size) + frame(BINARY, b"\xff" * size))
                 assert await read_frame(client) == (TEXT, b"a" * size)
