@@ -145,7 +145,7 @@ def test_listener_pauses_without_permits_and_resumes(loop_name: str) -> None:
             for round_ in range(3):
                 client.send(get(f"/{round_}"))
                 await until(lambda: server.context.pressed)
-                assert not server._listeners.accepting
+                await until(lambda: not server._listeners.accepting)
                 late = await subject.connect()  # the kernel takes it; we do not
                 late.send(get("/late"))
                 for _ in range(20):
@@ -157,6 +157,99 @@ def test_listener_pauses_without_permits_and_resumes(loop_name: str) -> None:
                 assert (await late.response())[1] == b"/late"
                 late.abort()
                 await until(lambda: len(server.context.connections) == 1)
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_clients_that_never_rest_do_not_keep_others_out(loop_name: str) -> None:
+    """They take every permit that comes free, so nobody would ever be accepted."""
+
+    class Brief(BaseInterface):
+        async def handle_http(self, stream: HTTPStream) -> None:
+            await asyncio.sleep(0)
+            stream.respond(200, [], b"x")
+
+    async def main() -> None:
+        async with serving(Brief(), config(backpressure=1)) as subject:
+            stop = asyncio.Event()
+
+            async def ask_again_and_again() -> None:
+                client = await subject.connect()
+                while not stop.is_set():
+                    client.send(GET * 8)  # of which some always wait for a permit
+                    for _ in range(8):
+                        await client.response()
+
+            busy = [asyncio.ensure_future(ask_again_and_again()) for _ in range(3)]
+            server = subject.server
+            assert server._listeners is not None
+            listeners = server._listeners
+            await until(lambda: len(server.context.connections) == 3 and not listeners.accepting)
+            newcomer = await subject.connect()
+            newcomer.send(GET)
+            assert (await newcomer.response())[1] == b"x"
+            stop.set()
+            await asyncio.gather(*busy)
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_listener_is_not_made_again_for_every_request(
+    loop_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("granian_core.server.PAUSE_INTERVAL", 3600.0)
+    opened: list[bool] = []
+    really_open = Listeners._open
+
+    async def count(self: Listeners) -> None:
+        opened.append(True)
+        await really_open(self)
+
+    monkeypatch.setattr(Listeners, "_open", count)
+
+    async def main() -> None:
+        gate = Gate()
+        gate.open("/")
+        async with serving(gate, config(backpressure=1)) as subject:
+            client = await subject.connect()
+            for _ in range(50):
+                client.send(GET)
+                assert (await client.response())[1] == b"/"
+            assert len(opened) <= 2  # at the start, and after the first pause
+            # One that comes meanwhile is taken, and waits with its request.
+            client.send(get("/long"))
+            await until(lambda: gate.running[-1] == "/long")
+            late = await subject.connect()
+            late.send(GET)
+            context = subject.server.context
+            await until(lambda: len(context.connections) == 2)
+            gate.open("/long")
+            assert (await client.response())[1] == b"/long"
+            assert (await late.response())[1] == b"/"
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_pause_that_was_put_off_comes(loop_name: str) -> None:
+    async def main() -> None:
+        gate = Gate()
+        gate.open("/")
+        async with serving(gate, config(backpressure=1)) as subject:
+            server = subject.server
+            assert server._listeners is not None
+            listeners = server._listeners
+            client = await subject.connect()
+            for _ in range(2):  # the second comes right after accepting was resumed
+                client.send(GET)
+                assert (await client.response())[1] == b"/"
+            client.send(get("/long"))
+            await until(lambda: not listeners.accepting)
+            gate.open("/long")
+            assert (await client.response())[1] == b"/long"
+            await until(lambda: listeners.accepting)
 
     run(loop_name, main)
 

@@ -8,6 +8,7 @@ in which these arrived, and the server stops accepting.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections import deque
@@ -21,7 +22,6 @@ from granian_core.websocket.handshake import find_refusal
 from granian_core.websocket.stream import WebSocketStream, run_websocket
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine
 
     from granian_core.access import AccessLogger
@@ -228,9 +228,15 @@ class ConnectionContext:
         if self.access_log is not None:
             self.access_log.log(stream, time.time() - stream.started_at)
         if self.attention:
-            # A thread may outlive the loop: then nobody waits for the permit.
-            with contextlib.suppress(RuntimeError):
-                self.loop.call_soon_threadsafe(self.relieve)
+            self._relieve_soon()
+
+    def _relieve_soon(self) -> None:
+        if _running_loop() is self.loop:
+            self.loop.call_soon(self.relieve)  # without the wake-up that a thread needs
+            return
+        # A thread may outlive the loop: then nobody waits for the permit.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.relieve)
 
     def _press(self) -> None:
         if not self.pressed:
@@ -248,6 +254,13 @@ class ConnectionContext:
             self.pressed = False
             self.attention = self.draining
         self.on_change()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:  # a thread of a pool
+        return None
 
 
 def _nothing() -> None:

@@ -46,6 +46,8 @@ SWEEP_DELAY = 0.05
 """Seconds that a loop gets to read what arrived while it was held up."""
 DRAIN_TICK = 0.05
 """Seconds between looks at idle connections while draining."""
+PAUSE_INTERVAL = 0.01
+"""Seconds from resuming to accept until pausing for want of a permit."""
 IDLE_GRACE = 0.25
 """Seconds without a request after which a connection may be closed to drain or make room.
 
@@ -117,6 +119,9 @@ class Server:
         self._max_connections = self.config.max_connections
         self._max_descriptors = usable_descriptors()
         self._notice = Notice()
+        self._resumed_at = -inf
+        self._pausing: asyncio.TimerHandle | None = None
+        self._holders: set[int] = set()
         self._idle_candidates: list[tuple[float, Connection]] = []
         self._chooser = ConnectionChooser(self.config)
         self._tls: TLSEndpoint | None = None
@@ -278,8 +283,9 @@ class Server:
             if self.state is not ServerState.DRAINING:
                 return
             await self._drain(timeout, self.idle_grace if final else REPLACED_IDLE_GRACE)
-            if self._sweeper is not None:
-                self._sweeper.cancel()
+            for timer in (self._sweeper, self._pausing):
+                if timer is not None:
+                    timer.cancel()
             self.state = ServerState.STOPPED
             await self.interface.shutdown()
 
@@ -319,9 +325,41 @@ class Server:
         if self._listeners is None or self.state is not ServerState.SERVING:
             return
         accepting = not self.context.pressed
-        if accepting and self._is_full():
-            accepting = self._find_idle()
+        if self._is_full():
+            accepting = accepting and self._find_idle()
+        elif not accepting and self._listeners.accepting:
+            accepting = self._has_just_resumed()
+        if accepting and not self._listeners.accepting:
+            self._resumed_at = self.context.loop.time()
         self._listeners.set_accepting(accepting)
+
+    def _has_just_resumed(self) -> bool:
+        """Whether to look again a moment later instead of pausing.
+
+        Where permits are few, each request takes the last one: a pause for every one of them
+        doubles what it costs.
+        """
+        loop = self.context.loop
+        left = self._resumed_at + PAUSE_INTERVAL - loop.time()
+        if left > 0 and self._pausing is None:
+            self._pausing = loop.call_later(left, self._pause_after_all)
+        return left > 0
+
+    def _pause_after_all(self) -> None:
+        self._pausing = None
+        self._update_accepting()
+
+    def _let_newcomers_in(self, listeners: Accepting) -> None:
+        """Accept for a moment where the pressure lasts, though requests come and go.
+
+        Clients that ask again as soon as they are answered would keep all others out for ever.
+        Those that come in wait for a permit in line with them.
+        """
+        former, self._holders = self._holders, {id(one) for one in list(self.context.streams)}
+        if former - self._holders and self.context.waiting and not self._is_full():
+            self._resumed_at = self.context.loop.time()
+            listeners.set_accepting(True)
+            self._update_accepting()
 
     def _retry_accepting(self, listeners: Accepting) -> None:
         """Look again: a connection became idle perhaps, or a descriptor is free again."""
@@ -424,7 +462,11 @@ class Server:
         context.refresh_date()
         for connection in list(context.connections):
             connection.sweep(now, elapsed)
-        if self._listeners is not None and not self._listeners.accepting:
+        if self._listeners is None or self._listeners.accepting:
+            return
+        if context.pressed and self.state is ServerState.SERVING:
+            self._let_newcomers_in(self._listeners)
+        else:
             self._retry_accepting(self._listeners)
 
     # -- draining -----------------------------------------------------------------
