@@ -546,8 +546,8 @@ def test_no_exchange_is_lost_or_mixed_up(
 
             await asyncio.gather(*(talk(name) for name in range(clients)))
             await until(lambda: not any(subject.counts))
-            assert not any(one.streams for one in subject.server.contexts)
-            assert not subject.server.context.streams
+            await until(lambda: not any(one.streams for one in subject.server.contexts))
+            await until(lambda: not subject.server.context.streams)
             await until(lambda: not any(one.pressed for one in subject.server.contexts))
 
     with no_errors(caplog):

@@ -113,7 +113,7 @@ def test_messages_go_both_ways(loop_name: str, caplog: pytest.LogCaptureFixture)
             assert await read_frame(client) == (CLOSE, b"\x0f\xa1")
             assert await client.rest() == b""
             await until(lambda: not subject.server.context.websockets)
-            assert not any(one.websockets for one in subject.server.contexts)
+            await until(lambda: not any(one.websockets for one in subject.server.contexts))
 
     with no_errors(caplog):
         run(loop_name, main)
