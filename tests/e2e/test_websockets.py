@@ -173,6 +173,7 @@ def test_a_peer_that_answers_no_ping_is_closed() -> None:
         ("fastapi", "asgi"),
         ("litestar", "asgi"),
         ("quart", "asgi"),
+        ("channels", "asgi"),
         ("emmett55", "rsgi"),
     ],
 )

@@ -1,16 +1,20 @@
-"""One echoing WebSocket at ``/ws``, in each framework."""
+"""One echoing WebSocket at ``/ws``, in each framework; two of them have a page at ``/``."""
 
 
 def starlette():
     from starlette.applications import Starlette
-    from starlette.routing import WebSocketRoute
+    from starlette.responses import HTMLResponse
+    from starlette.routing import Route, WebSocketRoute
 
     async def echo(websocket):
         await websocket.accept()
         async for text in websocket.iter_text():
             await websocket.send_text(text)
 
-    return Starlette(routes=[WebSocketRoute("/ws", echo)])
+    def page(request):
+        return HTMLResponse("<title>page</title>")
+
+    return Starlette(routes=[Route("/", page), WebSocketRoute("/ws", echo)])
 
 
 def fastapi():
@@ -50,6 +54,29 @@ def quart():
             await websocket.send(await websocket.receive())
 
     return app
+
+
+def channels():
+    from channels.generic.websocket import AsyncWebsocketConsumer
+    from channels.routing import ProtocolTypeRouter, URLRouter
+    from django.conf import settings
+    from django.core.asgi import get_asgi_application
+    from django.http import HttpResponse
+    from django.urls import path
+
+    def page(request):
+        return HttpResponse("<title>page</title>")
+
+    settings.configure(
+        ALLOWED_HOSTS=["*"], ROOT_URLCONF=(path("", page),), SECRET_KEY="of no worth"
+    )
+
+    class Echo(AsyncWebsocketConsumer):
+        async def receive(self, text_data=None, bytes_data=None):
+            await self.send(text_data=text_data, bytes_data=bytes_data)
+
+    http = get_asgi_application()
+    return ProtocolTypeRouter({"http": http, "websocket": URLRouter([path("ws", Echo.as_asgi())])})
 
 
 def emmett55():
