@@ -59,10 +59,11 @@ def memory_certificate(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.fixture
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let every `MemoryServer` of the test serve one HTTP version, with TLS or without."""
-    version, _, tls = request.param.removeprefix("http/").partition("+")
+    """Let every `MemoryServer` of the test serve one HTTP version: plain, with TLS, or apart."""
+    version, _, how = request.param.removeprefix("http/").partition("+")
     monkeypatch.setattr(MemoryServer, "http_version", version)
-    if tls:
+    monkeypatch.setattr(MemoryServer, "remote", how == "apart")
+    if how == "tls":
         certificate = request.getfixturevalue("memory_certificate")
         monkeypatch.setattr(MemoryServer, "tls", certificate)
     return str(request.param)

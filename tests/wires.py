@@ -2,6 +2,9 @@
 
 A test of a module that uses the fixture `wire` runs over all four. One that looks at what
 only some of them have says so with one of the marks below.
+
+A test of an interface that runs over HTTP/1.1 does so once more with the application kept
+apart from its connections, as with I/O threads.
 """
 
 from __future__ import annotations
@@ -17,10 +20,19 @@ over_cleartext = pytest.mark.wires("http/1.1", "http/2")
 over_cleartext_http1 = pytest.mark.wires("http/1.1")
 """Both: half-closed connections, the number of writes, the scope to its last key."""
 
+on_one_loop = pytest.mark.on_one_loop
+"""Looks at what has left by the time that a call returns: apart from its connection, an
+application can only know that it will."""
+
+APART = "http/1.1+apart"
+
 
 def wires_of(definition: pytest.Item) -> tuple[str, ...]:
     """Return those on which a test has a meaning."""
     marker = definition.get_closest_marker("wires")
     names: tuple[str, ...] = marker.args if marker is not None else WIRES
     assert set(names) <= set(WIRES), names
+    is_async = definition.path.parent.name in ("asgi", "rsgi")
+    if is_async and "http/1.1" in names and definition.get_closest_marker("on_one_loop") is None:
+        names = (*names, APART)
     return names

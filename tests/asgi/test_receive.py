@@ -20,7 +20,7 @@ from tests.asgi.support import (
     start,
     with_client,
 )
-from tests.wires import over_cleartext, over_http1
+from tests.wires import on_one_loop, over_cleartext, over_http1
 
 pytestmark = pytest.mark.usefixtures("wire")
 
@@ -100,6 +100,7 @@ def test_a_large_body_arrives_whole_and_is_never_held_in_memory() -> None:
 
 
 @over_http1
+@on_one_loop
 def test_reading_begins_when_receive_is_called() -> None:
     """100 Continue leaves at the call, before anything is awaited."""
     outputs: list[bytes] = []

@@ -11,7 +11,7 @@ import pytest
 from granian_asgi import Receive, Scope, Send
 from granian_core.testing import MemoryClient, MemoryResponse
 from tests.asgi.support import body, read_body, request, respond, serve, start, with_client
-from tests.wires import over_cleartext_http1, over_http1
+from tests.wires import on_one_loop, over_cleartext_http1, over_http1
 
 pytestmark = pytest.mark.usefixtures("wire")
 
@@ -44,6 +44,7 @@ def test_one_body_message_makes_one_write_with_its_length() -> None:
 
 
 @over_http1
+@on_one_loop
 def test_the_head_waits_for_the_first_body_message() -> None:
     outputs: list[bytes] = []
 
