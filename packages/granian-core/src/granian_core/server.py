@@ -42,6 +42,8 @@ _Self = TypeVar("_Self", bound="Server")
 
 CANCEL_GRACE = 1.0
 """Seconds that applications get at each step of the drain deadline."""
+SWEEP_SLICE = 256
+"""Connections that a sweep looks at in one turn of the loop."""
 SWEEP_DELAY = 0.05
 """Seconds that a loop gets to read what arrived while it was held up."""
 DRAIN_TICK = 0.05
@@ -460,14 +462,23 @@ class Server:
         context = self.context
         elapsed, self._swept_at = now - self._swept_at, now
         context.refresh_date()
-        for connection in list(context.connections):
-            connection.sweep(now, elapsed)
+        self._sweep_some(list(context.connections), now, elapsed)
         if self._listeners is None or self._listeners.accepting:
             return
         if context.pressed and self.state is ServerState.SERVING:
             self._let_newcomers_in(self._listeners)
         else:
             self._retry_accepting(self._listeners)
+
+    def _sweep_some(self, connections: list[Connection], now: float, elapsed: float) -> None:
+        """Sweep a slice; the rest in later turns, so that a crowd does not make the loop late."""
+        context = self.context
+        for connection in connections[-SWEEP_SLICE:]:
+            if connection in context.connections:
+                connection.sweep(now, elapsed)
+        del connections[-SWEEP_SLICE:]
+        if connections:
+            context.loop.call_soon(self._sweep_some, connections, now, elapsed)
 
     # -- draining -----------------------------------------------------------------
 
