@@ -550,10 +550,11 @@ class HTTP1Connection(HTTP1Output):
         # Not ABORTED: nothing may follow an answer that was never given.
         if stream is None or stream.phase != COMPLETE or self.handed_off:
             return
-        with self._locked():
-            # The thread marks first and sends then: only now is it known what is left.
-            if self.handed_off:
-                return
+        if self.lock is not None:
+            with self.lock:
+                # The thread marks first and sends then: only now is it known what is left.
+                if self.handed_off:
+                    return
         self.response_done(stream)
 
     def finish_from_thread(self, stream: HTTPStream, rest: bytes) -> None:
@@ -579,7 +580,7 @@ class HTTP1Connection(HTTP1Output):
     @property
     def gathering(self) -> bool:
         """Whether earlier responses are still being gathered."""
-        return bool(self._gathered) or (self._pipeline_flush and self.engine.buffered > 0)
+        return bool(self._gathered) or (self.pipeline_flush and self.engine.buffered > 0)
 
     def needs_loop(self) -> bool:
         """Whether the loop must act at once on an exchange that a thread has ended."""

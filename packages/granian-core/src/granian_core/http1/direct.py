@@ -38,11 +38,12 @@ logger = logging.getLogger("_granian.http1")
 
 def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> BlockingStream:
     """Return the quickest thread's view of *stream* that is safe. Called on the loop."""
+    transport = connection.transport
     if (
-        not own_descriptor(connection)
-        or connection.transport.get_write_buffer_size()
-        or connection.transport.is_closing()
-        or connection.gathering
+        (connection.dup is None and not own_descriptor(connection))
+        or transport.get_write_buffer_size()
+        or transport.is_closing()
+        or (connection.pipeline_flush and connection.gathering)
     ):
         return BlockingStream(stream)
     return DirectStream(connection, stream)
@@ -107,7 +108,7 @@ class DirectStream(BlockingStream):
         if type(body) is not bytes:
             body = bytes(memoryview(body))
         data, cut = self._connection.encode_response(stream, status, headers, body, reason)
-        self._send_last(status, data)
+        self._send_last(stream, status, data)
         if cut:
             raise LocalProtocolError("the response body is longer than its Content-Length")
 
@@ -139,7 +140,7 @@ class DirectStream(BlockingStream):
         if not self._direct or stream.phase != STARTED or not stream.may_finish:
             super().finish(trailers)
             return
-        self._send_last(stream.status, self._connection.encode_end(trailers))
+        self._send_last(stream, stream.status, self._connection.encode_end(trailers))
 
     def _send(self, data: bytes) -> None:
         """Send a part of a response; the rest of a short write becomes the loop's."""
@@ -151,10 +152,9 @@ class DirectStream(BlockingStream):
             self._on_loop(lambda: self._connection.write_for_thread(self.stream, rest))
             self._wait_writable()
 
-    def _send_last(self, status: int, data: bytes) -> None:
+    def _send_last(self, stream: HTTPStream, status: int, data: bytes) -> None:
         """Mark the exchange complete, then send its last bytes."""
         connection = self._connection
-        stream = self.stream
         with connection.lock_for_threads:
             if stream.phase > STARTED:
                 return  # the client left meanwhile

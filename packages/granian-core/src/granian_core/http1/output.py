@@ -67,7 +67,6 @@ class HTTP1Output(asyncio.Protocol):
         "_minor",
         "_pieces",
         "_pieces_size",
-        "_pipeline_flush",
         "_stalled_at",
         "_taken",
         "_waiters",
@@ -81,6 +80,7 @@ class HTTP1Output(asyncio.Protocol):
         "lock",
         "loop",
         "phase",
+        "pipeline_flush",
         "scheme",
         "stream",
         "transport",
@@ -93,7 +93,7 @@ class HTTP1Output(asyncio.Protocol):
         config = context.config
         self._context = context
         self._limits = config.limits
-        self._pipeline_flush = config.http1.pipeline_flush
+        self.pipeline_flush = config.http1.pipeline_flush
         self.loop = context.loop
         self.scheme = scheme
         self.client: Address | None = None
@@ -124,7 +124,7 @@ class HTTP1Output(asyncio.Protocol):
         raise NotImplementedError
 
     def _write(self, data: bytes) -> None:
-        if self._pipeline_flush and (self.engine.buffered or self._gathered):
+        if self.pipeline_flush and (self.engine.buffered or self._gathered):
             self._gather(data)
             return
         self._written += len(data)
@@ -226,7 +226,7 @@ class HTTP1Output(asyncio.Protocol):
     ) -> None:
         """Send a whole response in one write."""
         data, cut = self.encode_response(stream, status, headers, body, reason)
-        if self._pipeline_flush:
+        if self.pipeline_flush:
             self._write(data)
         else:
             self._written += len(data)
