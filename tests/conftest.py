@@ -44,7 +44,8 @@ def _only_our_granian() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each test that asks for a wire over all of those on which it has a meaning."""
-    if "wire" in metafunc.fixturenames and "transport" not in metafunc.fixturenames:
+    own = any("wire" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    if "wire" in metafunc.fixturenames and "transport" not in metafunc.fixturenames and not own:
         metafunc.parametrize("wire", wires_of(metafunc.definition), indirect=True)
 
 
