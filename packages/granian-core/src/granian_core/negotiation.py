@@ -108,7 +108,8 @@ class ConnectionChooser:
 class PrefaceSniffer(asyncio.Protocol):
     """Looks at the first bytes of a connection, and hands it over for good.
 
-    Implements the server's `Connection` until then.
+    Implements the server's `Connection` until then. Where a transport can not change its
+    protocol (rloop's), it passes on what it is told.
     """
 
     __slots__ = (
@@ -117,6 +118,7 @@ class PrefaceSniffer(asyncio.Protocol):
         "_data",
         "_deadline",
         "_scheme",
+        "_successor",
         "_tls",
         "_transport",
         "idle_since",
@@ -134,6 +136,7 @@ class PrefaceSniffer(asyncio.Protocol):
         self._scheme = scheme
         self._tls = tls
         self._transport: asyncio.Transport | None = None
+        self._successor: HTTP1Connection | HTTP2Connection | None = None
         self._data = b""
         self._deadline = inf
         self.idle_since = inf
@@ -148,6 +151,9 @@ class PrefaceSniffer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decide, unless what is here could still become the preface."""
+        if self._successor is not None:
+            self._successor.data_received(data)
+            return
         if self._data:
             data = self._data + data
         if data[:24] == PREFACE:
@@ -158,7 +164,7 @@ class PrefaceSniffer(asyncio.Protocol):
         else:
             self._hand_over(data, is_http2=False)
 
-    def _hand_over(self, data: bytes, *, is_http2: bool) -> None:
+    def _hand_over(self, data: bytes, *, is_http2: bool) -> HTTP1Connection | HTTP2Connection:
         transport = self._transport
         context = self._context
         assert transport is not None
@@ -166,25 +172,39 @@ class PrefaceSniffer(asyncio.Protocol):
         connection = make(context, self._scheme, self._tls)
         context.connections.discard(self)
         self._transport = None
-        transport.set_protocol(connection)
+        try:
+            transport.set_protocol(connection)
+        except NotImplementedError:
+            self._successor = connection
         connection.connection_made(transport)
         # The clock of the first head has been running since the connection began.
         connection.deadline = self._deadline
         connection.data_received(data)
+        return connection
 
     def eof_received(self) -> bool:
         """The peer left, or what it sent is no preface after all."""
-        if self._transport is None:
-            return False
-        if self._data:
-            data, transport = self._data, self._transport
-            self._hand_over(data, is_http2=False)
-            protocol = cast("asyncio.Protocol", transport.get_protocol())
-            return bool(protocol.eof_received())
+        if self._successor is not None:
+            return bool(self._successor.eof_received())
+        if self._transport is not None and self._data:
+            return bool(self._hand_over(self._data, is_http2=False).eof_received())
         return False
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        if self._successor is not None:
+            self._successor.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        if self._successor is not None:
+            self._successor.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
+        if self._successor is not None:
+            self._successor.connection_lost(exc)
+            return
         self._context.connections.discard(self)
         self._context.on_change()
 
