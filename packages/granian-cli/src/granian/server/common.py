@@ -209,6 +209,10 @@ class AbstractServer(Hooks):
         """Seconds between the replacement of one worker and the next."""
         return self.configuration.processes.respawn_interval
 
+    def _start_method(self) -> str | None:
+        """Return how workers start, as `Supervisor` takes it."""
+        return None
+
     def serve(
         self,
         spawn_target: Callable[[WorkerSpec], None] | None = None,
@@ -236,6 +240,7 @@ class AbstractServer(Hooks):
             loader=loader,
             log_config=self._log_dictconfig,
             reload_filter=self._reload_filter,
+            method=self._start_method(),
             entry=spawn_target,
         )
         self._supervisor.hooks_startup = self.hooks_startup
