@@ -77,8 +77,10 @@ from granian_core.http2.states import (
     IN_BLOCK,
     READY,
     RECV_HEADERS,
+    RECV_HEADERS_END,
     RECV_RESET,
     RECV_WINDOW,
+    RESET_BY_PEER,
     RESET_CLOSED,
     STREAM,
 )
@@ -313,8 +315,11 @@ class FastEngine(Sender):
             self._budget.useless("empty DATA")
         if flow_size:
             self._flow.consume(stream, flow_size)
+            if ended:
+                self._ending = stream_id
             self._handler.on_data(stream_id, data, flow_size)
-        if ended and stream_id in self._streams:
+            self._ending = 0
+        if ended and stream.state < RESET_BY_PEER:
             self._end_remote(stream_id, stream, None)
 
     def _refuse_late_data(self, stream_id: int, ended: int, size: int) -> None:
@@ -332,7 +337,7 @@ class FastEngine(Sender):
             self._write(window_frame(0, size))
 
     def _end_remote(self, stream_id: int, stream: Stream, trailers: Fields | None) -> None:
-        stream.state = STREAM[stream.state][RECV_HEADERS | END_STREAM]
+        stream.state = STREAM[stream.state][RECV_HEADERS_END]
         if stream.state == CLOSED:
             del self._streams[stream_id]
         self._handler.on_end(stream_id, trailers)

@@ -21,7 +21,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes, Settings
 from hpack import Decoder, HPACKError, OversizedHeaderListError
 
@@ -168,6 +168,7 @@ class ReferenceEngine:
         "_buffer",
         "_closed",
         "_decoder",
+        "_ending",
         "_extended_connect",
         "_guard",
         "_h2",
@@ -204,6 +205,8 @@ class ReferenceEngine:
         self._max_inbound = settings.frame_size
         self._max_streams = settings.max_concurrent_streams
         self._accepting_to = MAX_STREAM_ID
+        # The stream whose last DATA is being told of: it needs no credit any more.
+        self._ending = 0
         self._streams: dict[int, _Stream] = {}
         self._closed: dict[int, int] = {}
         self._decoder = _Decoder(
@@ -343,8 +346,10 @@ class ReferenceEngine:
             self._budget.useless("empty DATA")
         for event in self._feed(raw):
             if isinstance(event, DataReceived) and event.flow_controlled_length:
+                self._ending = stream_id if ended else 0
                 self._handler.on_data(stream_id, bytes(event.data), event.flow_controlled_length)
-        if ended:
+                self._ending = 0
+        if ended and stream_id in self._streams:
             self._end_remote(stream_id, stream, None)
 
     def _refuse_data(self, stream_id: int, stream: _Stream | None, size: int) -> None:
@@ -380,6 +385,8 @@ class ReferenceEngine:
             self._take_request(stream_id, block)
         else:
             how = self._closed.get(stream_id)
+            if how is None and stream_id > self._accepting_to:
+                how = BY_US
             if how is None:
                 raise ConnectionFault(PROTOCOL_ERROR, "stream identifiers must grow")
             if how == BY_END:
@@ -573,7 +580,10 @@ class ReferenceEngine:
 
     def send_reset(self, stream_id: int, code: int) -> None:
         """End a stream early."""
-        self._h2.reset_stream(stream_id, code)
+        try:
+            self._h2.reset_stream(stream_id, code)
+        except StreamClosedError:  # h2 has seen the DATA that the handler is being told of
+            self._write(reset_frame(stream_id, code))
         self._flush()
         self._forget(stream_id, BY_US)
 
@@ -594,7 +604,7 @@ class ReferenceEngine:
 
     def credit(self, stream_id: int, size: int) -> None:
         """Write WINDOW_UPDATE."""
-        if stream_id and stream_id not in self._streams:
+        if stream_id and (stream_id not in self._streams or stream_id == self._ending):
             return
         self._h2.increment_flow_control_window(size, stream_id or None)
         self._flush()

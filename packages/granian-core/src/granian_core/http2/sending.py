@@ -68,6 +68,7 @@ class Sender:
         "_accepting_to",
         "_budget",
         "_encoder",
+        "_ending",
         "_flow",
         "_resets",
         "_skipped",
@@ -84,6 +85,8 @@ class Sender:
         self._budget = budget
         self._accepting_to = MAX_STREAM_ID
         self._encoder = Encoder()
+        # The stream whose last DATA is being told of: it needs no credit any more.
+        self._ending = 0
         self._flow = Flow(stream_window)
         self._streams: dict[int, Stream] = {}
         self._resets: dict[int, int] = {}
@@ -205,7 +208,7 @@ class Sender:
             self._flow.inbound += size
         else:
             stream = self._streams.get(stream_id)
-            if stream is None:
+            if stream is None or stream_id == self._ending:
                 return
             stream.inbound += size
         self._write(window_frame(stream_id, size))
