@@ -27,7 +27,6 @@ from benchmarks.servers import HOST
 
 _KEY = b"\x37\xfa\x21\x3d"
 _CONNECT_TIMEOUT_S = 30.0
-_ANSWER_TIMEOUT_S = 10.0
 _OPENED_AT_ONCE = 100
 _BINARY, _CLOSE, _PING, _PONG = 2, 8, 9, 10
 

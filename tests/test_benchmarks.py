@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -12,11 +13,12 @@ import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from benchmarks import chart, cli, profiling, report
-from benchmarks.cases import CASES, INTERFACES
+from benchmarks.cases import CASES, INTERFACES, WebSocketLoad
 from benchmarks.download import download
 from benchmarks.errors import BenchmarkError
 from benchmarks.load import check_answer, parse_h2load, parse_result
@@ -25,6 +27,7 @@ from benchmarks.measure import Failure, Sample, entries
 from benchmarks.open_loop import OpenLoop, percentile, request_bytes
 from benchmarks.processes import free_port, read_tree
 from benchmarks.servers import SERVERS
+from benchmarks.websocket_load import Load, masked_frame, message
 
 
 def sample(server: str, number: int, cpu_us: float, **changes: object) -> Sample:
@@ -351,3 +354,70 @@ def test_profile_counts_own_and_total_shares_without_line_numbers() -> None:
         "f (a.py)": (0.5, 0.5),
     }
     assert "50.0%  100.0%  main (a.py)" in profiling.to_text(found, "title")
+
+
+class _WebSocketServer(asyncio.Protocol):
+    """Shakes hands with anybody, and sends each client frame to everyone, or back."""
+
+    def __init__(self, everyone: list[asyncio.Transport], wrong: bytes) -> None:
+        self._everyone = everyone
+        self._wrong = wrong
+        self._open = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._buffer = b""
+
+    def data_received(self, data: bytes) -> None:
+        if not self._open:
+            self._open = True
+            self._everyone.append(self._transport)
+            self._transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n\x89\x00")
+            self._path = data.split()[1]
+            return
+        self._buffer += data
+        while len(self._buffer) >= 6:
+            size = self._buffer[1] & 127
+            frame, self._buffer = self._buffer[: 6 + size], self._buffer[6 + size :]
+            if frame[0] & 15 == 2:
+                key = frame[2:6] * (size // 4 + 1)
+                payload = bytes(a ^ b for a, b in zip(frame[6:], key, strict=False))
+                answer = bytes((0x82, size)) + (self._wrong or payload)
+                to_all = self._path == b"/broadcast"
+                for transport in self._everyone if to_all else [self._transport]:
+                    transport.write(answer)
+
+
+@pytest.mark.parametrize(
+    ("load", "wrong"),
+    [
+        (WebSocketLoad(32), b""),
+        (WebSocketLoad(32), b"x" * 32),
+        (WebSocketLoad(32, clients=3, broadcast=True), b""),
+    ],
+    ids=["echo", "wrong", "broadcast"],
+)
+def test_websocket_client_counts_right_and_wrong_answers(load: WebSocketLoad, wrong: bytes) -> None:
+    async def main() -> dict[str, Any]:
+        everyone: list[asyncio.Transport] = []
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _WebSocketServer(everyone, wrong), "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            path = "/broadcast" if load.broadcast else "/echo"
+            return await asyncio.wait_for(Load(load, path, 2).run(port, 0.3), 30)
+
+    found = asyncio.run(main())
+    assert found["requests"] > 0
+    assert found["failures"] == ({"wrong answer": found["requests"]} if wrong else {})
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_client_frames_are_masked(size: int) -> None:
+    payload = message(size)
+    frame = masked_frame(2, payload)
+    start = len(frame) - size
+    key = frame[start - 4 : start] * (size // 4 + 1)
+    assert len(payload) == size
+    assert frame[1] & 0x80
+    assert bytes(a ^ b for a, b in zip(frame[start:], key, strict=False)) == payload
