@@ -244,6 +244,35 @@ def test_data_stops_at_the_window_and_goes_on_with_credit() -> None:
     asyncio.run(main())
 
 
+def test_credit_for_every_frame_does_not_make_frames_smaller() -> None:
+    """A client may credit each frame by its size; pieces of the application must not show."""
+    total = 4 * MIB
+
+    async def handler(stream: HTTPStream) -> None:
+        stream.start(200)
+        for _ in range(total // 65_536):
+            stream.write(b"x" * 65_536)
+            await stream.drain()
+        stream.finish()
+
+    async def main() -> None:
+        async with serving(handler) as server:
+            client = server.connect()
+            client.request(1)
+            credited = 0
+            while not client.ended and client.is_open:
+                await client.turn(3)
+                sizes = [len(body) for kind, _, _, body in client.frames if kind == DATA]
+                for size in sizes[credited:]:
+                    client.window(size, 1)
+                    client.window(size)
+                credited = len(sizes)
+            assert len(client.bodies[1]) == total
+            assert len(sizes) <= total // 16_384 + 8
+
+    asyncio.run(main())
+
+
 def test_application_waits_in_drain_until_the_peer_gives_credit() -> None:
     written = 0
 

@@ -285,7 +285,11 @@ class Exchange:
         return self.stream.phase == PENDING
 
     def take(self, limit: int) -> bytes:
-        """Return at most *limit* bytes from the queue, which is not empty."""
+        """Return *limit* bytes from the queue, which is not empty, or all that there is.
+
+        Pieces are joined and cut: the end of one that left in a frame of its own would come
+        back as credit of its size, and as small frames for the rest of the download.
+        """
         queue = self.queue
         assert queue
         first = queue[0]
@@ -294,18 +298,25 @@ class Exchange:
             data = bytes(first[:limit])
         else:
             queue.popleft()
-            if queue and len(first) + len(queue[0]) <= limit:
-                parts = [first]
-                size = len(first)
-                while queue and size + len(queue[0]) <= limit:
-                    size += len(queue[0])
-                    parts.append(queue.popleft())
-                data = b"".join(parts)
-            else:
-                data = bytes(first)
+            data = bytes(first) if not queue else self._join(first, limit)
         self.queued -= len(data)
         self.sent += len(data)
         return data
+
+    def _join(self, first: bytes | memoryview, limit: int) -> bytes:
+        queue = self.queue
+        parts = [first]
+        room = limit - len(first)
+        while queue and room:
+            piece = queue[0]
+            if len(piece) > room:
+                queue[0] = piece[room:]
+                piece = piece[:room]
+            else:
+                queue.popleft()
+            parts.append(piece)
+            room -= len(piece)
+        return b"".join(parts)
 
     def wake_writers(self) -> None:
         """Wake who waits to write: there is room again, or the stream is closed."""
