@@ -23,6 +23,7 @@ from granian_core.testing import MemoryServer
 from tests.core.http2 import serving as http2_serving
 from tests.core.http2.serving import Client, Serving, turns
 from tests.core.websocket.serving import Echo, FromFunction, Handler
+from tests.core.websocket.test_session import FAULTS
 from tests.core.websocket.wire import (
     CLOSE,
     PING,
@@ -422,6 +423,47 @@ def test_a_peers_fault_ends_its_stream_alone() -> None:
             await client.turn()
             assert frames(client, 3) == [(TEXT, b"well")]
             assert not client.goaways
+
+    run(main)
+
+
+@pytest.mark.parametrize("case", FAULTS.values(), ids=FAULTS.keys())
+def test_each_fault_has_its_code(case: tuple[bytes, int], caplog: pytest.LogCaptureFixture) -> None:
+    data, expected = case
+    caplog.set_level(logging.INFO)
+    echo = Echo()
+
+    async def main() -> None:
+        async with serving(echo, websocket=WebSocketSettings(max_fragments=10)) as subject:
+            client = subject.connect()
+            await opened(client)
+            client.data(data)
+            client.data(frame(TEXT, b"never read") * 100)
+            await client.turn()
+            ((opcode, payload),) = frames(client)
+            assert (opcode, code(payload)) == (CLOSE, expected)
+            assert client.ended == [1]
+            await subject.advance(2)
+            assert client.resets == {1: NO_ERROR}
+            assert not client.connection.streams
+            assert client.is_open
+
+    run(main)
+    assert echo.received == []
+    assert echo.closed is not None
+    assert (echo.closed.code, echo.closed.clean) == (expected, False)
+    assert caplog.records == []
+
+
+def test_a_decompression_bomb_is_1009() -> None:
+    async def main() -> None:
+        settings = WebSocketSettings(max_message_size=2_000_000)
+        async with serving(Echo(), websocket=settings) as subject:
+            client = subject.connect()
+            await opened(client, 1, (b"sec-websocket-extensions", b"permessage-deflate"))
+            client.data(frame(TEXT, deflated(b"x" * 10**7), rsv=4))
+            await client.turn()
+            assert [code(payload) for _, payload in frames(client)] == [1009]
 
     run(main)
 
