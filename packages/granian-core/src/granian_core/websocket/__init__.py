@@ -4,8 +4,8 @@
 `fast` (with `frames` and `assembly`) and `reference`, which is wsproto. `session` is
 the state of one WebSocket over any byte stream (sans-I/O: bytes in, calls out, one link to
 write to); `stream` what an adapter is handed. HTTP/1.1 carries a session over its
-transport (`granian_core.http1.upgrade`); HTTP/2 can carry one over the DATA frames of an
-extended CONNECT (RFC 8441) by implementing the same `WebSocketLink`.
+transport (`granian_core.http1.upgrade`); HTTP/2 over the DATA frames of an
+extended CONNECT (RFC 8441, `granian_core.http2.extended_connect`).
 """
 
 from __future__ import annotations
