@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import logging
 import os
 import socket
@@ -37,7 +38,7 @@ from granian_core.sockets import bind_tcp
 from granian_core.testing.certs import Authority, CertificateFiles
 from granian_core.tls import TLSContexts, TLSInfo, check_files
 from granian_core.tls.hello import looks_like_http, offered_protocols
-from granian_core.tls.x509 import DERError, host_names, subject_name
+from granian_core.tls.x509 import DERError, host_names, last_moment, subject_name
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -425,10 +426,42 @@ def test_attributes_without_a_short_name_are_their_encoding() -> None:
     assert subject_name(certificate) == "1.2.840.113549.1.9.1=#1603614062"
 
 
+@pytest.mark.parametrize(
+    ("days", "said"), [(-1, "expired on"), (1, "expires on"), (13, "expires on"), (15, "")]
+)
+def test_a_certificate_near_its_end_is_worth_a_warning(
+    authority: Authority, caplog: pytest.LogCaptureFixture, days: int, said: str
+) -> None:
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days)
+    files = authority.issue(name="ending", not_after=end)
+    with caplog.at_level(logging.WARNING, logger="_granian.tls"):
+        check_files(TLSSettings(certificate=(files.certificate,), keyfile=(files.key,)))
+
+    assert [said in message and "ending.pem" in message for message in caplog.messages] == (
+        [True] if said else []
+    )
+
+
+@pytest.mark.parametrize(("year", "text"), [(1950, "50"), (2049, "49"), (2050, "2050")])
+def test_the_end_of_a_certificate_has_two_forms(year: int, text: str) -> None:
+    tag = 0x17 if len(text) == 2 else 0x18
+
+    def der(kind: int, *parts: bytes) -> bytes:
+        content = b"".join(parts)
+        return bytes((kind, len(content))) + content
+
+    end = der(tag, f"{text}0102030405Z".encode())
+    fields = [der(2, b"1"), der(0x30), der(0x30), der(0x30, end, end), der(0x30), der(0x30)]
+
+    moment = last_moment(der(0x30, der(0x30, *fields)))
+
+    assert moment.isoformat() == f"{year}-01-02T03:04:05+00:00"
+
+
 @given(st.integers(0, 700), st.binary(max_size=4))
 def test_damaged_certificates_raise_one_error_only(at: int, junk: bytes) -> None:
     for data in (CERTIFICATE[:at], CERTIFICATE[:at] + junk + CERTIFICATE[at + len(junk) :]):
-        for read in (host_names, subject_name):
+        for read in (host_names, subject_name, last_moment):
             with contextlib.suppress(DERError):
                 read(data)
 

@@ -56,6 +56,7 @@ class Authority:
         name: str = "server",
         common_name: str | None = None,
         expired: bool = False,
+        not_after: datetime.datetime | None = None,
         rsa: bool = False,
     ) -> CertificateFiles:
         """Issue a certificate, good for servers and for clients.
@@ -66,6 +67,7 @@ class Authority:
             name: Begins the names of its files; existing ones are replaced.
             common_name: The subject's common name.
             expired: Let it have ended yesterday.
+            not_after: When it ends, if not in 30 days.
             rsa: Give it an RSA key instead of one on a curve.
         """
         now = datetime.datetime.now(datetime.timezone.utc)
@@ -73,7 +75,7 @@ class Authority:
             *(identities or LOOPBACK),
             common_name=common_name,
             not_before=now - 30 * _DAY,
-            not_after=now - _DAY if expired else now + 30 * _DAY,
+            not_after=not_after or (now - _DAY if expired else now + 30 * _DAY),
             key_type=trustme.KeyType.RSA if rsa else trustme.KeyType.ECDSA,
         )
         files = CertificateFiles(

@@ -7,6 +7,7 @@ Contexts are never changed once they serve: a reload makes new ones.
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import ssl
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from granian_core.errors import ConfigurationError
 from granian_core.tls.hello import offered_protocols
 from granian_core.tls.info import TLSInfo
-from granian_core.tls.x509 import DERError, host_names, subject_name
+from granian_core.tls.x509 import DERError, host_names, last_moment, subject_name
 
 if TYPE_CHECKING:
     from granian_core.settings import TLSSettings
@@ -32,6 +33,9 @@ NO_APPLICATION_PROTOCOL = 120
 """The alert of RFC 7301 section 3.2."""
 HELLO_LIMIT = 131_396
 """Bytes of a ClientHello that are kept to be read; OpenSSL accepts no longer one."""
+
+ENDS_SOON = datetime.timedelta(days=14)
+"""How long before its end a certificate is worth a warning at each start and reload."""
 
 _VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
@@ -168,12 +172,29 @@ class TLSContexts:
 
 
 def check_files(settings: TLSSettings) -> None:
-    """Load everything that *settings* name, and forget it.
+    """Load everything that *settings* name, and forget it; warn of what ends soon.
 
     Raises:
         ConfigurationError: As for `TLSContexts`.
     """
     TLSContexts(settings, ())
+    now = datetime.datetime.now(datetime.timezone.utc)
+    for path in settings.certificate:
+        _warn_of_the_end(os.fspath(path), now)
+
+
+def _warn_of_the_end(path: str, now: datetime.datetime) -> None:
+    pem = _read_pem(CERTIFICATE, path, _PEM_CERTIFICATE, "certificate")
+    try:
+        end = last_moment(ssl.PEM_cert_to_DER_cert(_first_certificate(pem)))
+    except (DERError, ValueError) as exc:
+        # OpenSSL has accepted it: serve, even if nobody can say for how long.
+        logger.debug("the end of %s can not be read: %s", path, exc)
+        return
+    if end <= now:
+        logger.warning("%s=%s: expired on %s; clients will refuse it", CERTIFICATE, path, end)
+    elif end - now <= ENDS_SOON:
+        logger.warning("%s=%s: expires on %s", CERTIFICATE, path, end)
 
 
 def _load_pair(

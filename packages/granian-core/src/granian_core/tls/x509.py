@@ -6,6 +6,7 @@ our own file, or a certificate that OpenSSL has accepted.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterator
 
 SEQUENCE = 0x30
@@ -14,6 +15,8 @@ _EXTENSIONS = 0xA3
 _VERSION = 0xA0
 _SUBJECT_ALT_NAME = bytes.fromhex("551d11")  # 2.5.29.17
 _COMMON_NAME = bytes.fromhex("550403")  # 2.5.4.3
+
+_UTC_TIME, _GENERALIZED_TIME = 0x17, 0x18
 
 _TEXT_CODECS = {
     0x0C: "utf-8",
@@ -81,6 +84,29 @@ def subject_name(certificate: bytes) -> str:
         for _, content in _items(_subject(_fields(certificate)))
     ]
     return ",".join(reversed(names))
+
+
+def last_moment(certificate: bytes) -> datetime.datetime:
+    """Return when a certificate ends (RFC 5280 section 4.1.2.5), in UTC.
+
+    Args:
+        certificate: DER.
+
+    Raises:
+        DERError: This is no certificate.
+    """
+    validity = list(_items(_fields(certificate)[3][1]))
+    if len(validity) != 2 or validity[1][0] not in (_UTC_TIME, _GENERALIZED_TIME):
+        raise DERError("no validity")
+    tag, value = validity[1]
+    text = value.decode("ascii", "replace")
+    try:
+        # UTCTime: 50 to 99 is the last century (strptime has another border, 69).
+        century = ("19" if text[:2] >= "50" else "20") if tag == _UTC_TIME else ""
+        moment = datetime.datetime.strptime(century + text, "%Y%m%d%H%M%SZ")
+    except ValueError as exc:
+        raise DERError(f"not a time: {text!r}") from exc
+    return moment.replace(tzinfo=datetime.timezone.utc)
 
 
 def _fields(certificate: bytes) -> list[tuple[int, bytes]]:
