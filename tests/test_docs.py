@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from granian_cli.command import build_command
+from scripts import write_engines
 from scripts.write_options import PAGE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,3 +57,9 @@ def test_modules_that_the_architecture_names_exist() -> None:
 
     assert named, "the page names no module"
     assert [name for name in named if not (core / f"{name}.py").is_file()] == []
+
+
+def test_diagrams_of_the_engines_are_those_of_the_tables() -> None:
+    page = write_engines.PAGE.read_text(encoding="utf-8")
+    assert "stateDiagram" in page
+    assert page == write_engines.updated(page), "run python scripts/write_engines.py"
