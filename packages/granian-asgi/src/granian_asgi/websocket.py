@@ -69,7 +69,7 @@ class WebSocketExchange:
             self._connected = True
             return completed({"type": "websocket.connect"})
         stream = self._stream
-        if not stream.accepted:
+        if self._phase != OPEN and not stream.accepted:
             return self._wait_answer()
         try:
             message = stream.receive_nowait()

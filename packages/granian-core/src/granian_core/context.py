@@ -188,15 +188,14 @@ class ConnectionContext:
             websocket.application_returned()
             self._forget_websocket(websocket)
         else:
-            websocket.task = self.spawn(self._run_websocket(websocket, awaitable))
+            done = self._websocket_done
+            websocket.task = self.spawn(run_websocket(websocket, awaitable, done))
 
-    async def _run_websocket(self, websocket: WebSocketStream, awaitable: object) -> None:
-        try:
-            await run_websocket(websocket, awaitable)
-        finally:
-            self._forget_websocket(websocket)
-            if self.attention:
-                self.relieve()
+    def _websocket_done(self, websocket: WebSocketStream) -> None:
+        """The application of a WebSocket is done, in its own task."""
+        self._forget_websocket(websocket)
+        if self.attention:
+            self.relieve()
 
     def _forget_websocket(self, websocket: WebSocketStream) -> None:
         """The application of a WebSocket is done."""

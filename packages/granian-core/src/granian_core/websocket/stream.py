@@ -254,14 +254,16 @@ class WebSocketStream:
             if session is not None and session.held and self._has_room():
                 session.resume()
             return message
+        session = self.session
+        if session is not None and session.state == OPEN:
+            return None
         if self._ended or self.request.disconnected:
-            session = self.session
             if session is None:
                 raise WebSocketClosed(ABNORMAL_CLOSURE)
             raise WebSocketClosed(session.code, session.reason, clean=session.peer_closed)
-        if self.session is None:
+        if session is None:
             raise LocalProtocolError("the WebSocket was not accepted")
-        if self.session.closed_here:
+        if session.closed_here:
             raise WebSocketClosed(ABNORMAL_CLOSURE)
         return None
 
@@ -440,8 +442,17 @@ class WebSocketStream:
             self.application_returned()
 
 
-async def run_websocket(websocket: WebSocketStream, awaitable: object) -> None:
-    """Await what an interface returned for *websocket*, and settle the outcome."""
+async def run_websocket(
+    websocket: WebSocketStream, awaitable: object, done: Callable[[WebSocketStream], None]
+) -> None:
+    """Await what an interface returned for *websocket*, and settle the outcome.
+
+    Args:
+        websocket: The WebSocket.
+        awaitable: What the interface returned.
+        done: Called in the end, whatever happens. It is no coroutine around this one, because
+            every message would go through it.
+    """
     try:
         await awaitable  # type: ignore[misc]
     except asyncio.CancelledError as exc:
@@ -463,3 +474,5 @@ async def run_websocket(websocket: WebSocketStream, awaitable: object) -> None:
         websocket.application_failed(exc)
     else:
         websocket.application_returned()
+    finally:
+        done(websocket)
