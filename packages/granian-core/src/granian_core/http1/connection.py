@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection: a transport, an engine, and one exchange at a time.
 
-Owns the transport, the reading pauses, the deadlines of the phase it is in, and how
-it ends. Knows nothing of interfaces and parses nothing.
+Owns the transport and the exchange, and moves from phase to phase. Knows nothing of
+interfaces and parses nothing; `granian_core.http1.lifetime` has its deadlines and how
+it ends, `granian_core.http1.output` what it sends.
 
 Phases::
 
@@ -18,19 +19,21 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.addresses import transport_address
 from granian_core.http1.contract import BODY, CUT_SHORT, HEAD, HTTP1Engine
 from granian_core.http1.direct import make_blocking_stream
-from granian_core.http1.output import HTTP1Output
-from granian_core.http1.phase import BUSY, GONE, HEAD_PHASE, HELD, IDLE, LINGER, UNREAD
-from granian_core.http1.response import (
-    CONTINUE,
-    simple_response,
+from granian_core.http1.lifetime import (
+    BODY_FULL,
+    NO_PERMIT,
+    PIPELINE_FULL,
+    WRITE_HIGH,
+    HTTP1Lifetime,
 )
+from granian_core.http1.phase import BUSY, GONE, HEAD_PHASE, HELD, IDLE, LINGER, UNREAD
+from granian_core.http1.response import CONTINUE
 from granian_core.http1.target import decode_path, split_target
 from granian_core.http1.upgrade import WebSocketConnection, switching_response
 from granian_core.stream import COMPLETE, PENDING, Address, Fields, Headers, HTTPStream, Memo
@@ -47,38 +50,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("_granian.http1")
 
-# Why the transport is not read; reading goes on when no reason is left.
-_BODY_FULL: Final = 1
-_PIPELINE_FULL: Final = 2
-_NO_PERMIT: Final = 4
-_WRITE_HIGH: Final = 8
-
 PIPELINE_HIGH_WATER: Final = 65_536
 """Bytes of pipelined requests that are held back before the peer is no longer read."""
 
 
-class HTTP1Connection(HTTP1Output):
+class HTTP1Connection(HTTP1Lifetime):
     """See the module. Implements `Carrier`, `HTTP1Handler` and the server's `Connection`."""
 
     __slots__ = (
-        "_body_at",
-        "_body_bytes",
-        "_body_wait",
-        "_first",
-        "_head_time",
         "_held_data",
-        "_keep_alive_timeout",
         "_max_body",
         "_memo",
-        "_pauses",
-        "_settings",
         "_upgrading",
         "_watched",
         "application_done",
-        "deadline",
-        "half_closed",
         "handed_off",
-        "idle_since",
         "server",
         "tls",
     )
@@ -92,28 +78,17 @@ class HTTP1Connection(HTTP1Output):
     ) -> None:
         super().__init__(context, scheme)
         config = context.config
-        self._settings = config.http1
         self._max_body = config.limits.max_body_size
         # The context's own method: one call less for every request.
         self.application_done = context.application_done
         self.engine: HTTP1Engine = engine_class(self, config.http1, config.limits)
         self.tls = tls
         self.server: Address | None = None
-        self.deadline = inf
-        self.idle_since = inf
-        self.half_closed = False
         self.handed_off = False
-        self._first = True
         self._memo: Memo | None = None
-        self._keep_alive_timeout = config.http1.keep_alive_timeout
-        self._pauses = 0
         self._upgrading: WebSocketConnection | None = None
         self._watched: list[HTTPStream] = []
         self._held_data: list[bytes] = []
-        self._head_time: float | None = None
-        self._body_at = inf
-        self._body_bytes = 0
-        self._body_wait = -1.0
 
     # -- asyncio.Protocol --------------------------------------------------------
 
@@ -153,7 +128,7 @@ class HTTP1Connection(HTTP1Output):
                 # Its thread may have ended it before it could see that more has come.
                 self.reap()
             if self.engine.buffered > PIPELINE_HIGH_WATER:
-                self._pause(_PIPELINE_FULL)
+                self._pause(PIPELINE_FULL)
 
     def eof_received(self) -> bool:
         """Take the peer's FIN; answer what it asked for before."""
@@ -214,9 +189,9 @@ class HTTP1Connection(HTTP1Output):
         if self._upgrading is not None:
             self._upgrading.resume_writing()
             return
-        self._resume(_WRITE_HIGH)
+        self._resume(WRITE_HIGH)
         self._wake_writers()
-        if self.phase == HELD and not self._pauses & _NO_PERMIT:
+        if self.phase == HELD and not self._pauses & NO_PERMIT:
             if self._context.pressed and (self.engine.buffered or self._held_data):
                 self._await_permit()
             else:
@@ -228,19 +203,6 @@ class HTTP1Connection(HTTP1Output):
 
     # -- reading ----------------------------------------------------------------
 
-    def _pause(self, reason: int) -> None:
-        if not self._pauses and self.phase != GONE:
-            self.transport.pause_reading()
-        self._pauses |= reason
-
-    def _resume(self, reason: int) -> None:
-        if self._pauses & reason:
-            self._pauses &= ~reason
-            if not self._pauses and self.phase != GONE:
-                self._body_at = self._context.clock()
-                if not self.transport.is_closing():
-                    self.transport.resume_reading()
-
     def _hold(self, data: bytes) -> None:
         """Keep a head until a permit is free; its clock stands still meanwhile."""
         if self._first or self.phase == HEAD_PHASE:
@@ -251,7 +213,7 @@ class HTTP1Connection(HTTP1Output):
     def _await_permit(self) -> None:
         self.phase = HELD
         self.deadline = self.idle_since = inf
-        self._pause(_NO_PERMIT)
+        self._pause(NO_PERMIT)
         self._context.waiting.append(self)
 
     def admit(self) -> None:
@@ -261,7 +223,7 @@ class HTTP1Connection(HTTP1Output):
         data = b"".join(self._held_data)
         self._held_data.clear()
         self.phase = IDLE
-        self._resume(_NO_PERMIT | _PIPELINE_FULL)
+        self._resume(NO_PERMIT | PIPELINE_FULL)
         self.engine.next_request()
         if data:
             self.engine.receive_data(data)
@@ -275,17 +237,6 @@ class HTTP1Connection(HTTP1Output):
         """Tell a request that came up behind the peer's FIN that this has come already."""
         if self.half_closed and self.stream is not None:
             self.stream.feed_half_close()
-
-    def _await_head(self) -> None:
-        """Start the clock of a head of which a part is here."""
-        self.phase = HEAD_PHASE
-        self.idle_since = inf
-        if self._head_time is not None:
-            # It was held back before it was complete: its clock goes on.
-            self.deadline = self._context.clock() + self._head_time
-            self._head_time = None
-        elif not self._first:
-            self.deadline = self._context.clock() + self._settings.header_read_timeout / 1000
 
     # -- HTTP1Handler -------------------------------------------------------------
 
@@ -403,13 +354,6 @@ class HTTP1Connection(HTTP1Output):
         else:
             self._cut()
 
-    def _refuse(self, status: int, reason: str) -> None:
-        logger.debug("%s: %d %s", self.client, status, reason)
-        if self._context.access_log is not None:
-            self._context.access_log.log_rejected(self.client, status, time.time())
-        self._write(simple_response(status, self._context.date))
-        self._linger()
-
     # -- Carrier: what output does not do --------------------------------------------
 
     def want_body(self, stream: HTTPStream) -> None:
@@ -422,12 +366,12 @@ class HTTP1Connection(HTTP1Output):
             if not stream.response_started:
                 self._write(CONTINUE)
                 if self._write_high:
-                    self._pause(_WRITE_HIGH)
-        self._resume(_BODY_FULL)
+                    self._pause(WRITE_HIGH)
+        self._resume(BODY_FULL)
 
     def hold_body(self, stream: HTTPStream) -> None:
         """Stop reading until the application has read."""
-        self._pause(_BODY_FULL)
+        self._pause(BODY_FULL)
 
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
@@ -491,7 +435,7 @@ class HTTP1Connection(HTTP1Output):
             self._watched = [one for one in self._watched if one.is_watched]
             self._watched.append(stream)
         if self._pauses:
-            self._resume(_BODY_FULL)
+            self._resume(BODY_FULL)
         engine = self.engine
         if not self._keep_alive:
             self._leave()
@@ -516,33 +460,17 @@ class HTTP1Connection(HTTP1Output):
             # A peer that does not take its answers gets no further requests answered.
             self.phase = HELD
             self.deadline = inf
-            self._pause(_WRITE_HIGH)
+            self._pause(WRITE_HIGH)
             return
         if engine.buffered and self._context.pressed:
             self._await_permit()
             return
         self.phase = IDLE
         engine.next_request()
-        self._resume(_PIPELINE_FULL)
+        self._resume(PIPELINE_FULL)
         self._tell_half_close()
         if self.phase == IDLE and self.stream is None:
             self._rest()
-
-    @property
-    def _is_leaving(self) -> bool:
-        return self.half_closed or self._context.draining
-
-    def _rest(self) -> None:
-        """Wait for the next head, or for the rest of one that is here in part."""
-        if self._is_leaving:
-            self._leave()
-            return
-        if self.engine.state == HEAD:
-            self._await_head()
-            return
-        now = self._context.clock()
-        self.idle_since = now
-        self.deadline = now + self._keep_alive_timeout
 
     def reap(self) -> None:
         """Take notice that a thread has ended the exchange, if it has."""
@@ -593,117 +521,9 @@ class HTTP1Connection(HTTP1Output):
             or self._context.attention
         )
 
-    # -- leaving ----------------------------------------------------------------
-
-    def _leave(self) -> None:
-        """Close after the last response; linger if the peer may still be sending."""
-        if self.engine.buffered or self.engine.state in (BODY, HEAD):
-            self._linger()
-        else:
-            self._close()
-
-    def _close(self) -> None:
-        """Close when everything is sent."""
-        self.phase = LINGER
-        self.deadline = self.idle_since = inf
-        self.engine.close()
-        self._flush_gathered()
-        self.transport.close()
-
-    def _linger(self) -> None:
-        """Half-close, then read and drop for a while, so that the answer is not reset."""
-        if self.phase >= LINGER:
-            return
-        self.phase = LINGER
-        self.idle_since = inf
-        self.engine.close()
-        self.deadline = self._context.clock() + self._limits.linger_timeout
-        self._flush_gathered()
-        if self.half_closed:
-            self.transport.close()
-            return
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self._resume(self._pauses)
-
-    def abort_stream(self, stream: HTTPStream) -> None:
-        """End the exchange so that it can not pass for complete."""
-        if self.stream is stream:
-            self.stream = None
-            self._cut()
-
-    def _cut(self) -> None:
-        """End a response that has started."""
-        self._flush_pieces()
-        self.phase = LINGER
-        self.idle_since = inf
-        self.engine.close()
-        self._flush_gathered()
-        if self._delimited:
-            # The missing rest shows; let the peer have what was sent.
-            self.transport.close()
-        else:
-            self.transport.abort()
-
     def drain(self) -> None:
         """Take no further request; tell endless responses that it is time to leave."""
         if self.stream is not None and self.stream.detached:
             self.reap()
         if self.stream is not None and self.stream.event_stream:
             self.stream.feed_half_close()
-
-    def close_idle(self) -> bool:
-        """Close if no request is in progress or has begun to arrive."""
-        if self.phase == IDLE and self.engine.state != HEAD:
-            self._leave()
-            return True
-        return False
-
-    # -- deadlines --------------------------------------------------------------
-
-    def sweep(self, now: float, elapsed: float) -> None:
-        """Act on every deadline that has passed."""
-        if self.phase == BUSY:
-            stream = self.stream
-            if stream is not None:
-                if stream.detached:
-                    self.reap()
-                if self.engine.state == BODY and not self._pauses and not self._expects_continue:
-                    self._sweep_body(now, elapsed)
-        elif self.deadline <= now:
-            self._expire()
-        if self.phase != GONE:
-            self._sweep_writes(now)
-
-    def _expire(self) -> None:
-        phase = self.phase
-        if phase == HEAD_PHASE:
-            self._refuse(408, "request head timed out")
-        elif phase == LINGER:
-            if self.transport.get_write_buffer_size():
-                # The peer's time to read begins when everything is sent; the clock of a
-                # stalled write runs meanwhile.
-                self.deadline = self._context.clock() + self._limits.linger_timeout
-            else:
-                self.transport.abort()
-        elif phase == UNREAD:
-            self._linger()
-        else:
-            self._leave()
-
-    def _sweep_body(self, now: float, elapsed: float) -> None:
-        limits = self._limits
-        if now - self._body_at >= limits.body_idle_timeout:
-            self._time_out_body("request body idle")
-            return
-        # The first sweep of a body only starts the clock: late by a period, never early.
-        self._body_wait = 0.0 if self._body_wait < 0 else self._body_wait + elapsed
-        if (
-            self._body_wait >= limits.body_min_rate_grace
-            and self._body_bytes < limits.body_min_rate * self._body_wait
-        ):
-            self._time_out_body("request body too slow")
-
-    def _time_out_body(self, reason: str) -> None:
-        self.engine.close()
-        self.on_error(408, reason)
