@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from granian_core.errors import ConfigurationError
+from granian_core.filethreads import DEFAULT_THREADS
 from granian_core.interface import PUBLISHED_ADAPTERS, interface_names
 from granian_core.settings import (
     HTTP1Settings,
@@ -202,6 +203,13 @@ class RuntimeSettings:
         "gives each to the least busy (mt), or every thread for itself (st); 'auto' is mt.",
         flag="--runtime-mode",
         choices=("auto", "mt", "st"),
+    )
+    runtime_blocking_threads: int | None = option(
+        None,
+        help="Most threads per worker for file I/O. They start on demand.",
+        flag="--runtime-blocking-threads",
+        minimum=1,
+        default_text=str(DEFAULT_THREADS),
     )
     task_impl: TaskImpl = _core_server_option("task_impl")
     blocking_threads: int | None = option(

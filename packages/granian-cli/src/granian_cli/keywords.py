@@ -29,7 +29,6 @@ RENAMED = {
 """Keywords whose name is not that of the setting."""
 
 UNSUPPORTED: dict[str, object] = {
-    "runtime_blocking_threads": None,
     "metrics_enabled": False,
     "metrics_scrape_interval": 15,
     "metrics_address": "127.0.0.1",

@@ -45,6 +45,7 @@ from granian_cli.rlimits import raise_open_files
 from granian_cli.titles import set_process_title, set_thread_title
 from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT
 from granian_core.errors import BindError, FatalError, StartupError
+from granian_core.filethreads import limit_file_threads
 from granian_core.interface import Interface, InterfaceOptions, load_interface
 from granian_core.log import configure_logging
 from granian_core.loops import loops
@@ -176,7 +177,10 @@ class Worker:
 
     def _build(self) -> tuple[asyncio.AbstractEventLoop, Server]:
         """Make the loop, then the application, then the server around it."""
-        loop = loops.get(self.configuration.runtime.loop)
+        runtime = self.configuration.runtime
+        loop = loops.get(runtime.loop)
+        if runtime.runtime_blocking_threads is not None:
+            limit_file_threads(runtime.runtime_blocking_threads)
         with application_errors("the application failed to start"):
             interface = self._make_interface(self._load())
             log = self.configuration.log

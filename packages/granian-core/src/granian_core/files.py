@@ -1,9 +1,9 @@
 """File responses: opened and read in a thread, sent with back-pressure.
 
 Opening and reading may block for as long as a disk or a network share likes, so both
-run on the loop's default executor. A file of one block leaves in a single write. The
-rest of a longer one is handed to the kernel where the connection can do that (plain
-HTTP/1.1), and read block by block elsewhere.
+run on threads of their own (`granian_core.filethreads`). A file of one block leaves in a
+single write. The rest of a longer one is handed to the kernel where the connection can do
+that (plain HTTP/1.1), and read block by block elsewhere.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import stat
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+from granian_core.filethreads import in_file_thread
 
 if TYPE_CHECKING:
     from granian_core.stream import Headers, HTTPStream
@@ -186,9 +188,8 @@ async def send_part(stream: HTTPStream, file: OpenFile, offset: int, count: int)
             if sending is not None and (done := await sending):
                 sent += done
                 continue
-        loop = asyncio.get_running_loop()
         size = min(count - sent, BLOCK_SIZE)
-        block = await loop.run_in_executor(None, file.read_at, offset + sent, size)
+        block = await in_file_thread(file.read_at, offset + sent, size)
         if not block or stream.response_complete:
             break
         stream.write(block)
@@ -212,7 +213,7 @@ def with_length(headers: Headers, length: int) -> list[tuple[bytes, bytes]]:
 
 
 async def _open_in_thread(path: str, start: int, end: int | None) -> _Opened:
-    opening = asyncio.get_running_loop().run_in_executor(None, _open, path, start, end)
+    opening = in_file_thread(_open, path, start, end)
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:

@@ -22,6 +22,7 @@ from granian.server.common import Hooks
 from granian_cli.keywords import KeywordError, configure
 from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT
 from granian_core.errors import ConfigurationError, FatalError
+from granian_core.filethreads import limit_file_threads
 from granian_core.interface import InterfaceOptions, load_interface
 from granian_core.log import configure_logging
 from granian_core.server import Server as CoreServer
@@ -228,6 +229,8 @@ class Server(Hooks):
         log = self.configuration.log
         configure_logging(log.log_level, self._log_dictconfig, log.log_enabled)
         logger.info("Starting granian (PID: %d)", os.getpid())
+        if (files := self.configuration.runtime.runtime_blocking_threads) is not None:
+            limit_file_threads(files)
         try:
             self._bind()
             _run_hooks(self.hooks_startup)

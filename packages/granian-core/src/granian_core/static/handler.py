@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from granian_core.errors import LocalProtocolError
 from granian_core.files import send_part, with_length
+from granian_core.filethreads import in_file_thread
 from granian_core.static.answer import Pieces, Representation, answer, select_fields
 from granian_core.static.cache import FRESH, MAX_FILE, Cache, Kept
 from granian_core.static.codings import choose_coding
@@ -130,7 +131,7 @@ class StaticFiles:
         self, stream: HTTPStream, mount: Mount, names: Names, fields: dict[bytes, bytes]
     ) -> None:
         accepted = fields.get(b"accept-encoding", b"")
-        loading = self._loop.run_in_executor(None, self._load, mount, names, accepted)
+        loading = in_file_thread(self._load, mount, names, accepted)
         try:
             loaded = await asyncio.shield(loading)
         except asyncio.CancelledError:
