@@ -82,8 +82,9 @@ class WebSocket:
         parts: list[Any] = []
         while True:
             for frame in self._frames.received_frames():
+                payload: Any = frame.payload
                 if frame.opcode is Opcode.PING:
-                    await self._connection.send(self._stream, self._frames.pong(frame.payload))
+                    await self._connection.send(self._stream, self._frames.pong(payload))
                 elif frame.opcode in (Opcode.PONG, Opcode.CLOSE):
                     return frame.payload
                 else:
@@ -153,7 +154,7 @@ class Connection:
             await self.read()
         return websocket
 
-    async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
+    async def send(self, stream: int, data: bytes | bytearray, *, end: bool = False) -> None:
         """Send on a stream, as the windows allow."""
         view = memoryview(bytes(data))
         while view or end:

@@ -630,6 +630,22 @@ def test_a_ping_flood_of_a_peer_that_reads_nothing_is_bounded() -> None:
     run(main)
 
 
+def test_a_peer_may_give_credit_for_every_small_message() -> None:
+    async def main() -> None:
+        async with serving(Echo()) as subject:
+            client = subject.connect()
+            await opened(client)
+            for _ in range(1000):
+                client.data(frame(TEXT, b"x"))
+                await client.turn(5)
+                client.window(3)
+                client.window(3, 1)
+            assert len(frames(client)) == 1000
+            assert not client.goaways
+
+    run(main)
+
+
 def test_websockets_hold_no_permit_and_count_as_streams() -> None:
     async def main() -> None:
         async with serving(forever, backpressure=2, max_concurrent_streams=10) as subject:

@@ -23,6 +23,8 @@ MAX_ORPHANS: Final = 100
 """Streams that were reset and whose application still runs."""
 BYTES_PER_CREDIT: Final = 4096
 """A WINDOW_UPDATE is free for every so many bytes of DATA that we have sent."""
+CREDITS_PER_FRAME: Final = 2
+"""Those that are free for every DATA frame sent: one for the stream, one for the connection."""
 CREDITS_PER_STREAM: Final = 100
 """WINDOW_UPDATE frames that are free for every stream opened."""
 SIGNALS_PER_STREAM: Final = 10
@@ -92,6 +94,7 @@ class Budget:
     Attributes:
         now: Seconds of the owner's clock.
         data_sent: Bytes of DATA that we have sent.
+        data_frames: In how many frames; counted by the connection.
         frames: Frames received, for tests and debug logs.
     """
 
@@ -102,6 +105,7 @@ class Budget:
         "_resets",
         "_signals",
         "_streams",
+        "data_frames",
         "data_sent",
         "frames",
         "now",
@@ -110,6 +114,7 @@ class Budget:
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
         self.data_sent = 0
+        self.data_frames = 0
         self.frames = 0
         self._bucket = TokenBucket(USELESS_FRAMES, PERIOD)
         self._opened = RecentCount()
@@ -126,7 +131,11 @@ class Budget:
     def credit_received(self) -> None:
         """Pay for a WINDOW_UPDATE, unless it is in proportion to what we send."""
         self._credits += 1
-        free = self.data_sent // BYTES_PER_CREDIT + CREDITS_PER_STREAM * (self._streams + 1)
+        free = (
+            self.data_sent // BYTES_PER_CREDIT
+            + CREDITS_PER_FRAME * self.data_frames
+            + CREDITS_PER_STREAM * (self._streams + 1)
+        )
         if self._credits > free:
             self.useless("WINDOW_UPDATE")
 

@@ -112,7 +112,9 @@ class HTTP2Connection(asyncio.Protocol):
         self._watched: list[HTTPStream] = []
         self._priorities: dict[int, int] = {}
         self._budget = Budget(context.clock())
-        self.output = Output(self, settings.max_send_buffer_size, limits.write_timeout)
+        self.output = Output(
+            self, self._budget, settings.max_send_buffer_size, limits.write_timeout
+        )
         self.credit = Credit(settings)
         self.admission = Admission(self, context, self.output, settings.max_concurrent_streams)
         self.leaving = Leaving(self, limits.linger_timeout)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterable
 
+    from granian_core.http2.budget import Budget
     from granian_core.http2.connection import HTTP2Connection
     from granian_core.http2.contract import HTTP2Engine
     from granian_core.http2.exchange import Exchange
@@ -47,6 +48,7 @@ class Output:
     """
 
     __slots__ = (
+        "_budget",
         "_connection",
         "_loop",
         "_parts",
@@ -71,9 +73,14 @@ class Output:
     engine: HTTP2Engine
 
     def __init__(
-        self, connection: HTTP2Connection, max_send_buffer: int, write_timeout: float
+        self,
+        connection: HTTP2Connection,
+        budget: Budget,
+        max_send_buffer: int,
+        write_timeout: float,
     ) -> None:
         self._connection = connection
+        self._budget = budget
         self._loop = connection.loop
         self.max_send_buffer = max_send_buffer
         self._write_timeout = write_timeout
@@ -220,6 +227,7 @@ class Output:
             data = exchange.take(min(window, engine.max_frame, FRAME_CAP))
             size = len(data)
             self.queued -= size
+            self._budget.data_frames += 1
             ends = exchange.ended and not exchange.queued and exchange.trailers is None
             engine.send_data(stream_id, data, ends)
             if not ends:
