@@ -20,7 +20,10 @@ CURL, NGHTTP, H2LOAD = (shutil.which(name) for name in ("curl", "nghttp", "h2loa
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
 needs_nghttp = pytest.mark.skipif(NGHTTP is None, reason="nghttp is not installed")
 needs_h2load = pytest.mark.skipif(H2LOAD is None, reason="h2load is not installed")
-interfaces = pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
+interfaces = pytest.mark.parametrize(
+    ("interface", "engine"),
+    [("asgi", "fast"), ("rsgi", "fast"), ("wsgi", "fast"), ("asgi", "reference")],
+)
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +99,11 @@ def test_alpn_decides_over_tls(
 
 @needs_curl
 @interfaces
-def test_curl_uploads_and_downloads(interface: str, tmp_path: Path) -> None:
+def test_curl_uploads_and_downloads(interface: str, engine: str, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"b" * 3_000_000)
-    with serving(f"{APP}:{interface}", interface=interface) as server:
+    options = ("--http2-engine", engine)
+    with serving(f"{APP}:{interface}", *options, interface=interface) as server:
         host = f"{server.host}:{server.port}"
         knowing = ("-s", "--http2-prior-knowledge")
         assert run(CURL, *knowing, url(server, "/a%20b?c")) == f"2 GET /a b {host} 0"
@@ -111,12 +115,13 @@ def test_curl_uploads_and_downloads(interface: str, tmp_path: Path) -> None:
 
 
 @interfaces
-def test_httpx_multiplexes_over_tls(interface: str, authority: Authority) -> None:
+def test_httpx_multiplexes_over_tls(interface: str, engine: str, authority: Authority) -> None:
     pytest.importorskip("h2")
     certificate = authority.issue("localhost", "127.0.0.1")
     context = ssl.create_default_context(cafile=str(certificate.authority))
+    options = ("--http2-engine", engine)
     with (
-        serving(f"{APP}:{interface}", interface=interface, tls=certificate) as server,
+        serving(f"{APP}:{interface}", *options, interface=interface, tls=certificate) as server,
         httpx.Client(http2=True, verify=context, timeout=IO_TIMEOUT) as client,
     ):
         base = f"https://127.0.0.1:{server.port}"
@@ -138,8 +143,9 @@ def test_nghttp_gets_many_resources() -> None:
 
 @needs_h2load
 @interfaces
-def test_h2load_gets_an_answer_to_everything(interface: str) -> None:
-    with serving(f"{APP}:{interface}", interface=interface) as server:
+def test_h2load_gets_an_answer_to_everything(interface: str, engine: str) -> None:
+    options = ("--http2-engine", engine)
+    with serving(f"{APP}:{interface}", *options, interface=interface) as server:
         said = run(H2LOAD, "-n", "500", "-c", "4", "-m", "25", url(server))
         assert "500 succeeded, 0 failed, 0 errored" in said, said
 

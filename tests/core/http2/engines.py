@@ -28,6 +28,10 @@ BODY = b"x" * 40_000
 """What ``/big`` is answered with: more than a frame, less than a window."""
 
 
+LINKS = [(b"link", b"<%d>" % number + b"\xff" * 600) for number in range(40)]
+"""What ``/hints`` is answered with before: a field block that takes two frames."""
+
+
 class Recorder:
     """Records an engine's calls and answers requests as their paths say.
 
@@ -88,7 +92,7 @@ class Recorder:
                 engine.send_headers(stream_id, [(b":status", b"503")], True)
             self._close(stream_id)
         elif path == b"/hints":
-            engine.send_headers(stream_id, [(b":status", b"103"), (b"link", b"x" * 20_000)], False)
+            engine.send_headers(stream_id, [(b":status", b"103"), *LINKS], False)
             engine.send_headers(stream_id, [(b":status", b"200")], False)
             engine.send_headers(stream_id, [(b"checksum", b"0")], True)
             self._close(stream_id)
