@@ -375,6 +375,7 @@ def test_rsgi_hooks_get_the_running_loop(run: Runner) -> None:
         ({"interface": "wsgi"}, "interface"),
         ({"interface": constants.Interfaces.WSGI}, "interface"),
         ({"blocking_threads": 2}, "blocking_threads"),
+        ({"runtime_threads": 2}, "runtime_threads"),
         ({"interface": "nonsense"}, "--interface"),
         ({"backlog": "1"}, "backlog"),
         ({"workers": 2}, "workers"),

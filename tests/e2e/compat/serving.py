@@ -18,15 +18,12 @@ from typing import Any
 
 import httpx
 
-from granian_cli.config import option_specs
 from granian_core.testing.certs import CertificateFiles
 from tests.e2e.compat.start import serve
 from tests.e2e.serving import IO_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT
 
 INTERFACES = ("asgi", "rsgi", "wsgi")
-MODES = (
-    ("st", "mt") if any(spec.parameter == "runtime_mode" for spec in option_specs()) else ("auto",)
-)
+MODES = ("st", "mt")
 THREADS = {"mt": 2}
 """I/O threads by mode, for there must be several to share connections; else one."""
 APPS = "tests.e2e.compat.apps"

@@ -137,7 +137,7 @@ class Server(Hooks):
         if threads is not None and threads > 1:
             logger.error("The interface %s has one blocking thread", name)
             raise ConfigurationError("blocking_threads", threads, "leave it out")
-        if getattr(self.configuration.runtime, "runtime_threads", 1) > 1:
+        if self.configuration.runtime.runtime_threads > 1:
             raise ConfigurationError(
                 "runtime_threads", None, "an embedded server runs on the loop that embeds it"
             )
