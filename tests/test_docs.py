@@ -13,8 +13,8 @@ from scripts.write_options import PAGE
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("packages/*/README.md")])
-OTHER_COMMANDS = {"--all", "--no-deps", "--strict"}
-"""Options of pip, twine and friends that the pages may mention."""
+OTHER_COMMANDS = {"--all", "--knob", "--no-deps", "--rounds", "--strict"}
+"""Options of pip, twine, the benchmarks and friends that the pages may mention."""
 
 
 def ids(page: Path) -> str:
