@@ -238,6 +238,30 @@ def test_stop_right_after_serve_was_called(run: Runner) -> None:
     run(main())
 
 
+def test_stop_while_the_application_starts(run: Runner) -> None:
+    """One that hangs in its startup is cancelled, and leaves nothing behind."""
+    hanging = asyncio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        tasks = asyncio.all_tasks()
+        server = quiet(app, interface="asgi")
+        task = asyncio.ensure_future(server.serve())
+        await asyncio.wait_for(hanging.wait(), PATIENCE)
+        server.reload()
+        server.stop()
+        await asyncio.wait_for(task, PATIENCE)
+        assert server.addresses == []
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert asyncio.all_tasks() == tasks
+
+    run(main())
+
+
 def test_stop_twice_and_from_threads(run: Runner) -> None:
     async def main() -> None:
         server = quiet()

@@ -234,7 +234,9 @@ class Server(Hooks):
         try:
             self._bind()
             _run_hooks(self.hooks_startup)
-            worker = await self._start(make)
+            worker = await self._start_unless_told(make, orders)
+            if worker is None:
+                return
             try:
                 self.started.set()
                 while await orders.get() is not Order.STOP:
@@ -245,6 +247,26 @@ class Server(Hooks):
                 _run_hooks(self.hooks_shutdown)
         finally:
             self._release()
+
+    async def _start_unless_told(
+        self, make: Callable[..., CoreServer], orders: asyncio.Queue[Order]
+    ) -> CoreServer | None:
+        """Start; an application that takes long to do so does not delay a stop."""
+        starting = asyncio.ensure_future(self._start(make))
+        told = asyncio.ensure_future(_wait_for_stop(orders))
+        try:
+            await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if starting.done() and not starting.cancelled() and starting.exception() is None:
+                await self._stop(starting.result())
+            raise
+        finally:
+            for task in (starting, told):
+                task.cancel()
+            await asyncio.gather(starting, told, return_exceptions=True)
+        if told.done() and not told.cancelled():
+            orders.put_nowait(Order.STOP)  # it has taken the order, which is for serving too
+        return None if starting.cancelled() else starting.result()
 
     async def _start(self, make: Callable[..., CoreServer]) -> CoreServer:
         configuration = self.configuration
@@ -317,6 +339,12 @@ class Server(Hooks):
             sock.close()
         if bound and self.configuration.network.uds is not None:
             unlink_unix(self.configuration.network.uds)
+
+
+async def _wait_for_stop(orders: asyncio.Queue[Order]) -> None:
+    """Take orders until there is one to stop; there is nothing to reload yet."""
+    while await orders.get() is not Order.STOP:
+        logger.debug("Nothing to reload yet")
 
 
 def _run_hooks(hooks: Sequence[Callable[[], object]]) -> None:
