@@ -148,8 +148,9 @@ class StaticFiles:
         try:
             await _send(stream, fields, loaded)
         except (OSError, LocalProtocolError) as exc:
+            gone = stream.disconnected  # HTTP/2: which aborting makes it
             stream.abort()
-            if not stream.disconnected:
+            if not gone:
                 logger.warning("Cannot send all of %s: %s", loaded.found.path, exc)
         finally:
             loaded.found.file.close()
@@ -247,7 +248,10 @@ async def _send(stream: HTTPStream, fields: dict[bytes, bytes], loaded: _Loaded)
 async def _send_pieces(stream: HTTPStream, loaded: _Loaded, pieces: Pieces) -> None:
     for piece in pieces:
         if isinstance(piece, Span):
-            if await send_part(stream, loaded.found.file, piece.start, piece.length) < piece.length:
+            sent = await send_part(stream, loaded.found.file, piece.start, piece.length)
+            if sent < piece.length:
+                if not stream.disconnected:
+                    raise OSError("the file has become shorter")
                 return
         else:
             stream.write(piece)
