@@ -78,7 +78,7 @@ class Sender:
         while rng.random() < 0.3:
             size = rng.randrange(len(payload) + 1)
             wire += frame(opcode, payload[:size], fin=False, rsv=rsv)
-            opcode, payload, rsv = CONT, payload[size:], 0
+            opcode, payload, rsv = CONT, payload[size:], 4 * (rng.random() < 0.03)
             if rng.random() < 0.2:
                 wire += self.control()
         return wire + frame(opcode, payload, rsv=rsv)
