@@ -116,6 +116,7 @@ class Server(Hooks):
         if log_dictconfig is not None and not isinstance(log_dictconfig, Mapping):
             raise KeywordError("log_dictconfig", repr(log_dictconfig), "use a dict")
         self.configuration = configure("embedded", keywords)
+        self._factory = load_interface(self.configuration.application.interface)
         self._check()
         self._target = target
         self._made = False
@@ -131,7 +132,7 @@ class Server(Hooks):
     def _check(self) -> None:
         name = self.configuration.application.interface
         threads = self.configuration.runtime.blocking_threads
-        if load_interface(name).blocking:
+        if self._factory.blocking:
             logger.error("The interface %s can not be embedded: its applications block", name)
             raise ConfigurationError("interface", name, "an embedded server needs asgi or rsgi")
         if threads is not None and threads > 1:
@@ -272,7 +273,7 @@ class Server(Hooks):
         configuration = self.configuration
         log = configuration.log
         fmt = log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT
-        factory = load_interface(configuration.application.interface)
+        factory = self._factory  # looking it up reads the metadata of all that is installed
         options = InterfaceOptions(
             root_path=configuration.application.url_path_prefix or "",
             websockets=factory.websockets and configuration.network.websockets,
