@@ -45,8 +45,12 @@ def wait_held(server: ServerProcess, most: tuple[int, int]) -> None:
 
 
 @LINUX
-@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-def test_reloads_and_the_stop_under_load_lose_nothing_and_leave_nothing(loop: str) -> None:
+@pytest.mark.parametrize(
+    ("loop", "io_threads"), [("asyncio", "1"), ("uvloop", "1"), ("asyncio", "2")]
+)
+def test_reloads_and_the_stop_under_load_lose_nothing_and_leave_nothing(
+    loop: str, io_threads: str
+) -> None:
     if loop == "uvloop":
         pytest.importorskip("uvloop")
 
@@ -65,6 +69,7 @@ def test_reloads_and_the_stop_under_load_lose_nothing_and_leave_nothing(loop: st
         return load
 
     options = ("--workers", "2", "--respawn-interval", "0", "--loop", loop)
+    options += ("--runtime-threads", io_threads)
     with serving(APP, *options, env=THREADS) as server:
         server.log.wait_for(r"Serving asgi .* with 2 workers on \w+ \(TIDs: \d+, \d+\)")
         assert server.worker_pids() == []  # no process but one
