@@ -1,36 +1,27 @@
 """The reference engine: h2 behind the contract, and what h2 leaves open done around it.
 
-h2 keeps the field compression, the windows, the settings and the sending side of streams.
 This module cuts frames, lets `FrameGuard` judge them, and knows which streams are open and
 how the others ended, because RFC 9113 5.1 wants different answers for each. h2 sees a
-frame only when it is in order: so a stream error stays one, nothing that came before an
-error is lost with it, and h2 never meets a request's fields (`_Decoder` keeps them).
+frame only when it is in order: so a stream error stays one, and nothing that came before an
+error is lost with it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.events import (
     DataReceived,
-    Event,
     PingAckReceived,
     RemoteSettingsChanged,
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import ProtocolError, StreamClosedError
-from h2.settings import SettingCodes, Settings
-from hpack import Decoder, HPACKError, OversizedHeaderListError
+from h2.exceptions import StreamClosedError
 
 from granian_core.http2.contract import (
-    COMPRESSION_ERROR,
     DEFAULT_WINDOW,
-    ENHANCE_YOUR_CALM,
     FRAME_SIZE_ERROR,
-    MAX_FRAME_SIZE,
     MAX_STREAM_ID,
     MAX_WINDOW,
     PREFACE,
@@ -70,11 +61,10 @@ from granian_core.http2.frames import (
     window_frame,
 )
 from granian_core.http2.guard import FieldBlock, FrameGuard, unpadded
+from granian_core.http2.reference_h2 import FieldDecoder, H2Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from hpack import HeaderTuple
+    from collections.abc import Callable
 
     from granian_core.http2.budget import Budget
     from granian_core.http2.contract import Section
@@ -88,100 +78,20 @@ BY_US: Final = 2
 REMEMBERED: Final = 1024
 """Closed streams of which it is known how they ended."""
 
-_CONFIG: Final = H2Configuration(
-    client_side=False,
-    header_encoding=None,
-    validate_inbound_headers=False,
-    normalize_inbound_headers=False,
-    validate_outbound_headers=False,
-    normalize_outbound_headers=False,
-)
-
-
-class _Decoder(Decoder):
-    """hpack's decoder, bounded in fields as in bytes; it keeps what it decoded from h2.
-
-    hpack copies the rest of the block for every literal, so that bytes alone would let a
-    block of many tiny fields cost their square.
-    """
-
-    def __init__(self, max_bytes: int, max_fields: int) -> None:
-        super().__init__(max_bytes)
-        self.fields: Fields = []
-        self._max_fields = max_fields
-        self._decoded = 0
-        self._updates = 0
-
-    def decode(self, data: bytes, raw: bool = False) -> Iterable[HeaderTuple]:
-        """Decode a block into `fields`; return nothing, which is all that h2 needs."""
-        self._decoded = self._updates = 0
-        self.fields = [(bytes(name), bytes(value)) for name, value in super().decode(data, True)]
-        return ()
-
-    def _count(self) -> None:
-        self._decoded += 1
-        if self._decoded > self._max_fields:
-            raise OversizedHeaderListError("too many fields")
-
-    def _decode_indexed(self, data: bytes | memoryview) -> tuple[HeaderTuple, int]:
-        self._count()
-        return super()._decode_indexed(data)
-
-    def _decode_literal(
-        self, data: bytes | memoryview, should_index: bool
-    ) -> tuple[HeaderTuple, int]:
-        self._count()
-        return super()._decode_literal(data, should_index)
-
-    def _update_encoding_context(self, data: bytes | memoryview) -> int:
-        # RFC 7541 4.2: at most two updates, and only at the start of a block.
-        self._updates += 1
-        if self._updates > 2:
-            raise HPACKError("too many table size updates")
-        return super()._update_encoding_context(data)
-
-
-class _H2(H2Connection):
-    """h2's connection, which need not remember closed streams: the engine does."""
-
-    MAX_CLOSED_STREAMS = 64
-
 
 class _Stream:
     """An open stream, as far as frames from the peer are concerned."""
 
-    __slots__ = ("expected", "local_open", "received", "remote_open")
+    local_open: bool = True
+    expected: int = -1
+    received: int = 0
 
     def __init__(self, *, remote_open: bool) -> None:
         self.remote_open = remote_open
-        self.local_open = True
-        self.expected = -1
-        self.received = 0
 
 
-class ReferenceEngine:
+class ReferenceEngine(H2Sender):
     """See the contract for the public methods."""
-
-    __slots__ = (
-        "_accepting_to",
-        "_budget",
-        "_buffer",
-        "_closed",
-        "_decoder",
-        "_ending",
-        "_extended_connect",
-        "_guard",
-        "_h2",
-        "_handler",
-        "_max_inbound",
-        "_max_streams",
-        "_settings",
-        "_streams",
-        "_write",
-        "closed",
-        "highest_id",
-        "started",
-    )
 
     def __init__(
         self,
@@ -192,11 +102,14 @@ class ReferenceEngine:
         budget: Budget,
         extended_connect: bool = False,
     ) -> None:
+        self._decoder = FieldDecoder(
+            limits.header_list_bytes, settings.max_fields + MAX_COOKIE_CRUMBS + 8
+        )
+        super().__init__(write, self._decoder, settings.stream_window)
         self.highest_id = 0
         self.started = False
         self.closed = False
         self._handler = handler
-        self._write = write
         self._settings = settings
         self._budget = budget
         self._extended_connect = extended_connect
@@ -209,10 +122,6 @@ class ReferenceEngine:
         self._ending = 0
         self._streams: dict[int, _Stream] = {}
         self._closed: dict[int, int] = {}
-        self._decoder = _Decoder(
-            limits.header_list_bytes, settings.max_fields + MAX_COOKIE_CRUMBS + 8
-        )
-        self._h2 = _make_h2(self._decoder, settings.stream_window)
 
     @property
     def head_pending(self) -> bool:
@@ -220,11 +129,6 @@ class ReferenceEngine:
         if self._guard.block is not None:
             return True
         return len(self._buffer) > 3 and self.started and self._buffer[3] == HEADERS
-
-    @property
-    def max_frame(self) -> int:
-        """The largest frame payload that the peer takes."""
-        return self._h2.max_outbound_frame_size
 
     # -- input ------------------------------------------------------------------
 
@@ -235,17 +139,16 @@ class ReferenceEngine:
             (MAX_CONCURRENT_STREAMS, settings.max_concurrent_streams),
             (INITIAL_WINDOW_SIZE, settings.stream_window),
             (MAX_FRAME_SIZE_SETTING, settings.frame_size),
-            (MAX_HEADER_LIST_SIZE, min(settings.max_headers_size, self._decoder_limit)),
+            (
+                MAX_HEADER_LIST_SIZE,
+                min(settings.max_headers_size, self._decoder.max_header_list_size),
+            ),
         ]
         if self._extended_connect:
             values.append((ENABLE_CONNECT_PROTOCOL, 1))
         self._write(settings_frame(values))
         if settings.connection_window > DEFAULT_WINDOW:
             self.credit(0, settings.connection_window - DEFAULT_WINDOW)
-
-    @property
-    def _decoder_limit(self) -> int:
-        return self._decoder.max_header_list_size
 
     def receive_data(self, data: bytes) -> None:
         """Take bytes from the peer."""
@@ -311,21 +214,6 @@ class ReferenceEngine:
         except StreamFault as fault:
             self._fail_stream(stream_id, fault)
 
-    def _feed(self, raw: bytes) -> list[Event]:
-        """Let h2 see a frame that is in order."""
-        try:
-            events = self._h2.receive_data(raw)
-        except ProtocolError as exc:
-            self._h2.clear_outbound_data_buffer()
-            raise _translate(exc) from exc
-        self._flush()
-        return events
-
-    def _flush(self) -> None:
-        output = self._h2.data_to_send()
-        if output:
-            self._write(output)
-
     # -- one method per frame type ------------------------------------------------
 
     def _take_data(self, flags: int, stream_id: int, payload: bytes, raw: bytes) -> None:
@@ -384,26 +272,15 @@ class ReferenceEngine:
         elif stream_id > self.highest_id:
             self._take_request(stream_id, block)
         else:
-            how = self._closed.get(stream_id)
-            if how is None and stream_id > self._accepting_to:
-                how = BY_US
+            how = BY_US if stream_id > self._accepting_to else self._closed.get(stream_id)
             if how is None:
                 raise ConnectionFault(PROTOCOL_ERROR, "stream identifiers must grow")
             if how == BY_END:
                 raise ConnectionFault(STREAM_CLOSED, "HEADERS on a closed stream")
-            self._decode(block)
+            self._decoder.decode_unseen(block.take())
             self._budget.useless("late HEADERS")
             if how == BY_PEER:
                 raise StreamFault(STREAM_CLOSED, "HEADERS on a reset stream")
-
-    def _decode(self, block: FieldBlock) -> None:
-        """Decode a block that h2 does not get to see: the compression state needs it."""
-        try:
-            self._decoder.decode(block.take())
-        except OversizedHeaderListError as exc:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "field section too large") from exc
-        except HPACKError as exc:
-            raise ConnectionFault(COMPRESSION_ERROR, str(exc)) from exc
 
     def _feed_block(self, block: FieldBlock) -> None:
         """Let h2 see a block as one HEADERS frame without padding and priority."""
@@ -414,7 +291,7 @@ class ReferenceEngine:
         self.highest_id = stream_id
         if stream_id > self._accepting_to:
             # We have said that we would not; its sender tries elsewhere (RFC 9113 6.8).
-            self._decode(block)
+            self._decoder.decode_unseen(block.take())
             self._budget.useless("ignored HEADERS")
             return
         self._feed_block(block)
@@ -432,7 +309,7 @@ class ReferenceEngine:
 
     def _take_trailers(self, stream_id: int, stream: _Stream, block: FieldBlock) -> None:
         if not stream.remote_open or not block.flags & END_STREAM:
-            self._decode(block)
+            self._decoder.decode_unseen(block.take())
             if not stream.remote_open:
                 raise StreamFault(STREAM_CLOSED, "HEADERS after the end")
             raise StreamFault(PROTOCOL_ERROR, "trailers that do not end the stream")
@@ -549,14 +426,6 @@ class ReferenceEngine:
 
     # -- output -----------------------------------------------------------------
 
-    def connection_window(self) -> int:
-        """Return how many bytes may be sent on all streams together."""
-        return self._h2.outbound_flow_control_window
-
-    def window(self, stream_id: int) -> int:
-        """Return how many bytes may be sent on a stream."""
-        return self._h2.local_flow_control_window(stream_id)
-
     def send_headers(self, stream_id: int, fields: Section, end_stream: bool) -> None:
         """Write a field section."""
         self._h2.send_headers(stream_id, fields, end_stream)
@@ -592,16 +461,6 @@ class ReferenceEngine:
         self._accepting_to = min(self._accepting_to, last_id)
         self._write(goaway_frame(self._accepting_to, code))
 
-    def send_ping(self, data: bytes) -> None:
-        """Write PING."""
-        self._h2.ping(data)
-        self._flush()
-
-    def send_window_setting(self, size: int) -> None:
-        """Write SETTINGS with a larger initial window."""
-        self._h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: size})
-        self._flush()
-
     def credit(self, stream_id: int, size: int) -> None:
         """Write WINDOW_UPDATE."""
         if stream_id and (stream_id not in self._streams or stream_id == self._ending):
@@ -622,35 +481,3 @@ _TAKE: Final[dict[int, Callable[[ReferenceEngine, int, int, bytes, bytes], None]
     CONTINUATION: ReferenceEngine._take_continuation,  # noqa: SLF001
     PRIORITY_UPDATE: ReferenceEngine._take_priority_update,  # noqa: SLF001
 }
-
-
-def _make_h2(decoder: Decoder, stream_window: int) -> H2Connection:
-    """Return an h2 connection that leaves to the engine what the engine decides."""
-    connection = _H2(_CONFIG)
-    # What we announce to the peer is written by `start`; these are in force at once, so that
-    # a peer that has not seen our SETTINGS yet is never refused for using more.
-    connection.local_settings = Settings(
-        client=False,
-        initial_values={
-            SettingCodes.MAX_CONCURRENT_STREAMS: MAX_WINDOW,
-            SettingCodes.INITIAL_WINDOW_SIZE: max(stream_window, DEFAULT_WINDOW),
-            SettingCodes.MAX_FRAME_SIZE: MAX_FRAME_SIZE,
-        },
-    )
-    if stream_window < DEFAULT_WINDOW:
-        # A smaller one applies when the peer has acknowledged it (RFC 9113 6.9.2).
-        connection.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = stream_window
-    connection.max_inbound_frame_size = MAX_FRAME_SIZE
-    connection.decoder = decoder
-    connection.receive_data(PREFACE)
-    return connection
-
-
-def _translate(exc: ProtocolError) -> ConnectionFault:
-    """Return what an error of h2's means on the wire."""
-    cause = exc.__cause__
-    if isinstance(cause, OversizedHeaderListError):
-        return ConnectionFault(ENHANCE_YOUR_CALM, "field section too large")
-    if isinstance(cause, HPACKError):
-        return ConnectionFault(COMPRESSION_ERROR, str(cause))
-    return ConnectionFault(int(exc.error_code), str(exc))
