@@ -46,6 +46,8 @@ class Case:
     """Length of the request body."""
     response_octets: int = 1024
     """Length that a right answer's body has; it is checked before the load starts."""
+    varied: bool = False
+    """Each request of a connection has another query, and a field that the last one had not."""
     fixed_rate: bool = False
     """Send at a fixed rate with the open-loop client in place of as fast as the server answers."""
     floor: bool = True
@@ -103,6 +105,12 @@ CASES: dict[str, Case] = {
     for case in (
         Case("get", "GET 1 KiB, no extra headers"),
         Case("get-browser", "GET 1 KiB, seven browser headers", headers=BROWSER_HEADERS),
+        Case(
+            "get-varied",
+            "GET 1 KiB, seven browser headers, another query and trace id each time",
+            headers=BROWSER_HEADERS,
+            varied=True,
+        ),
         Case("get-10k", "GET 10 kB", path="/10k", response_octets=10_000),
         Case(
             "post-echo",

@@ -184,7 +184,8 @@ def _wrk(case: Case, port: int, seconds: float, plan: LoadPlan) -> list[str]:
     for name, value in case.headers:
         command += ["-H", f"{name}: {value}"]
     command += ["-s", str(_SCRIPT), _url(case, port)]
-    return [*command, "--", case.method, str(case.body_octets)]
+    variety = "varied" if case.varied else "alike"
+    return [*command, "--", case.method, str(case.body_octets), variety]
 
 
 def _open_loop(case: Case, port: int, seconds: float, plan: LoadPlan) -> list[str]:
