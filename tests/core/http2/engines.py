@@ -86,8 +86,7 @@ class Recorder:
         engine = self.engine
         if path in (b"/", b"/now"):
             if min(engine.window(stream_id), engine.max_frame) >= 5:
-                engine.send_headers(stream_id, [(b":status", b"200"), (b"a", b"b")], False)
-                engine.send_data(stream_id, b"hello", True)
+                engine.send_response(stream_id, [(b":status", b"200"), (b"a", b"b")], b"hello")
             else:
                 engine.send_headers(stream_id, [(b":status", b"503")], True)
             self._close(stream_id)

@@ -179,6 +179,9 @@ class HTTP2Engine(Protocol):
     def send_data(self, stream_id: int, data: bytes, end_stream: bool) -> None:
         """Write one DATA frame; it must fit both windows and ``max_frame``."""
 
+    def send_response(self, stream_id: int, fields: Section, data: bytes) -> None:
+        """Write a whole response: a head and one DATA frame, as the two methods above."""
+
     def send_reset(self, stream_id: int, code: int) -> None:
         """End a stream early; what the peer still sends on it is credited and dropped."""
 

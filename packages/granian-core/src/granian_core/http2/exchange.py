@@ -149,9 +149,10 @@ class Exchange:
         fields = head.fields(connection.date_line, declared)
         stream.bytes_sent = len(body)
         if fits or size > declared:
-            connection.send_head(self, fields, end_stream=not body)
-            if body and not connection.output.send_whole(self, body):
-                self.enqueue(body)
+            if not body or not connection.output.send_whole(self, fields, body):
+                connection.send_head(self, fields, end_stream=not body)
+                if body:
+                    self.enqueue(body)
             self._finish(status)
             if not fits:
                 raise LocalProtocolError("the response body is longer than its Content-Length")

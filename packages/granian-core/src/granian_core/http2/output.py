@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from granian_core.http2.budget import Budget
     from granian_core.http2.connection import HTTP2Connection
-    from granian_core.http2.contract import HTTP2Engine
+    from granian_core.http2.contract import HTTP2Engine, Section
     from granian_core.http2.exchange import Exchange
 
 logger = logging.getLogger("_granian.http2")
@@ -140,8 +140,8 @@ class Output:
 
     # -- content ------------------------------------------------------------------
 
-    def send_whole(self, exchange: Exchange, data: bytes) -> bool:
-        """Send the whole content of a response, if nobody waits and it is small.
+    def send_whole(self, exchange: Exchange, fields: Section, data: bytes) -> bool:
+        """Send a whole response, if nobody waits and its content is small.
 
         Returns:
             Whether it was sent; else it has to queue.
@@ -158,7 +158,7 @@ class Output:
         stream_id = exchange.stream_id
         if len(data) > engine.window(stream_id):
             return False
-        engine.send_data(stream_id, data, True)
+        engine.send_response(stream_id, fields, data)
         self._connection.local_end(exchange)
         return True
 

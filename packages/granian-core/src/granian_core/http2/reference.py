@@ -441,6 +441,11 @@ class ReferenceEngine(H2Sender):
         if end_stream:
             self._end_local(stream_id)
 
+    def send_response(self, stream_id: int, fields: Section, data: bytes) -> None:
+        """Write a head and its content."""
+        self.send_headers(stream_id, fields, False)
+        self.send_data(stream_id, data, True)
+
     def _end_local(self, stream_id: int) -> None:
         stream = self._streams[stream_id]
         stream.local_open = False

@@ -183,6 +183,28 @@ class Sender:
             self._write(header)
             self._write(data)
 
+    def send_response(self, stream_id: int, fields: Section, data: bytes) -> None:
+        """Write a head and its content, in one piece where both are small."""
+        if len(data) > JOIN:
+            self.send_headers(stream_id, fields, False)
+            self.send_data(stream_id, data, True)
+            return
+        stream = self._move(stream_id, SEND_END)
+        block = self._encoder.encode(fields)
+        size = len(block)
+        flow = self._flow
+        content = len(data)
+        if content > stream.outbound or content > flow.outbound:
+            raise LocalProtocolError("DATA that the peer does not take")
+        flow.outbound -= content
+        self._budget.data_sent += content
+        if size > self.max_frame:
+            self._send_parts(stream_id, block, 0)
+            self._write(HEADER.pack(content << 8, END_STREAM, stream_id) + data)
+            return
+        head = HEADER.pack(size << 8 | HEADERS, END_HEADERS, stream_id)
+        self._write(head + block + HEADER.pack(content << 8, END_STREAM, stream_id) + data)
+
     def send_reset(self, stream_id: int, code: int) -> None:
         """End a stream early."""
         self._move(stream_id, SEND_RESET)
