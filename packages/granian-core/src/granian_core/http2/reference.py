@@ -348,6 +348,8 @@ class ReferenceEngine(H2Sender):
         if flags & ACK:
             self._feed(raw)
             return
+        # Counting makes h2 forget closed streams, whose windows would else overflow, too.
+        assert self._h2.open_inbound_streams >= 0
         for event in self._feed(settings_frame(settings)):
             if isinstance(event, RemoteSettingsChanged) and settings:
                 self._handler.on_window(0)
