@@ -442,6 +442,25 @@ def test_a_certificate_near_its_end_is_worth_a_warning(
     )
 
 
+def test_who_embeds_a_server_is_warned_too_and_once_for_a_certificate(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)
+    files = authority.issue(name="embedded", not_after=end)
+    settings = TLSSettings(certificate=(files.certificate,), keyfile=(files.key,))
+
+    async def main() -> None:
+        for _ in range(2):
+            async with Server(Application(), config=ServerConfig(tls=settings)) as server:
+                server.reload_tls()
+
+    with caplog.at_level(logging.WARNING, logger="_granian.tls"):
+        asyncio.run(main())
+        assert ["embedded.pem" in message for message in caplog.messages] == [True]
+        check_files(settings)  # a start or a reload of the command
+        assert ["embedded.pem" in message for message in caplog.messages] == [True, True]
+
+
 @pytest.mark.parametrize(("year", "text"), [(1950, "50"), (2049, "49"), (2050, "2050")])
 def test_the_end_of_a_certificate_has_two_forms(year: int, text: str) -> None:
     tag = 0x17 if len(text) == 2 else 0x18
@@ -1047,5 +1066,5 @@ def test_contexts_refuse_what_nobody_should_use(files: CertificateFiles) -> None
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert context.options & ssl.OP_NO_RENEGOTIATION
     assert context.options & ssl.OP_NO_COMPRESSION
-    assert context.num_tickets == 2
+    assert context.num_tickets == 1
     assert all(one["aead"] for one in context.get_ciphers())

@@ -159,7 +159,11 @@ def test_sessions_resume(certificate: CertificateFiles, tmp_path: Path) -> None:
     session = tmp_path / "session"
     with serving(FACTS, tls=certificate, interface="asginl") as server:
         assert "New, TLSv1.3" in s_client(server, "-sess_out", str(session))
-        assert "Reused, TLSv1.3" in s_client(server, "-sess_in", str(session))
+        again = s_client(server, "-sess_in", str(session), "-msg")
+        assert "Reused, TLSv1.3" in again
+        first = s_client(server, "-msg")
+        # Who comes back takes one ticket and gets one.
+        assert [said.count("NewSessionTicket") for said in (first, again)] == [1, 1]
 
 
 # -- client certificates ------------------------------------------------------------------

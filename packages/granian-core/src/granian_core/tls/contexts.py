@@ -37,6 +37,9 @@ HELLO_LIMIT = 131_396
 ENDS_SOON = datetime.timedelta(days=14)
 """How long before its end a certificate is worth a warning at each start and reload."""
 
+_said: set[tuple[str, datetime.datetime]] = set()
+"""Warnings of an end that were given; workers inherit them by fork, and do not repeat them."""
+
 _VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _PEM_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _PEM_KEY = b"PRIVATE KEY-----"
@@ -152,6 +155,7 @@ class TLSContexts:
             raise ConfigurationError(
                 CERTIFICATE, certificate, f"can not be read as a certificate: {exc}"
             ) from exc
+        _warn_of_the_end(certificate, text)
         for name in names:
             self._by_name.setdefault(name, context)
 
@@ -166,34 +170,37 @@ class TLSContexts:
         context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
         context.set_ciphers(TLS12_CIPHERS)
         context.set_alpn_protocols(self._protocols)
+        # A connection that resumes takes one ticket and gets one: a second only costs.
+        context.num_tickets = 1
         if settings.ca is not None:
             _load_authorities(context, settings)
         return context
 
 
 def check_files(settings: TLSSettings) -> None:
-    """Load everything that *settings* name, and forget it; warn of what ends soon.
+    """Load everything that *settings* name, and forget it; warn, again, of what ends soon.
 
     Raises:
         ConfigurationError: As for `TLSContexts`.
     """
+    _said.clear()
     TLSContexts(settings, ())
-    now = datetime.datetime.now(datetime.timezone.utc)
-    for path in settings.certificate:
-        _warn_of_the_end(os.fspath(path), now)
 
 
-def _warn_of_the_end(path: str, now: datetime.datetime) -> None:
-    pem = _read_pem(CERTIFICATE, path, _PEM_CERTIFICATE, "certificate")
+def _warn_of_the_end(path: str, text: str) -> None:
     try:
-        end = last_moment(ssl.PEM_cert_to_DER_cert(_first_certificate(pem)))
+        end = last_moment(ssl.PEM_cert_to_DER_cert(text))
     except (DERError, ValueError) as exc:
         # OpenSSL has accepted it: serve, even if nobody can say for how long.
         logger.debug("the end of %s can not be read: %s", path, exc)
         return
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if end - now > ENDS_SOON or (path, end) in _said:
+        return
+    _said.add((path, end))
     if end <= now:
         logger.warning("%s=%s: expired on %s; clients will refuse it", CERTIFICATE, path, end)
-    elif end - now <= ENDS_SOON:
+    else:
         logger.warning("%s=%s: expires on %s", CERTIFICATE, path, end)
 
 
