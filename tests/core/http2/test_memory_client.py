@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import h11
 import pytest
 
 from granian_core import (
@@ -67,5 +68,43 @@ def test_cut_response_is_an_error(config: ServerConfig) -> None:
         async with MemoryServer(App(), config, http_version="2") as server:
             with pytest.raises(RemoteProtocolError, match="stream reset"):
                 await server.connect().request("GET", "/cut")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_request_that_is_cut_by_an_error_holds_nothing(version: str, config: ServerConfig) -> None:
+    """A test that fails in the middle of a request fails at once."""
+
+    async def main() -> None:
+        async with MemoryServer(App(), config, http_version=version) as server:
+            server.connect().send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+            raise LookupError
+
+    async def bounded() -> None:
+        with pytest.raises(LookupError):
+            await asyncio.wait_for(main(), 10)
+
+    asyncio.run(bounded())
+
+
+@pytest.mark.parametrize("data", [b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"])
+def test_what_can_not_be_translated_raises(data: bytes, config: ServerConfig) -> None:
+    async def main() -> None:
+        async with MemoryServer(App(), config, http_version="2") as server:
+            with pytest.raises(h11.RemoteProtocolError):
+                server.connect().send(data)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("data", [b"", b"GET / HTTP/1.1\r\n"])
+def test_response_to_nothing_is_an_error(data: bytes, config: ServerConfig) -> None:
+    async def main() -> None:
+        async with MemoryServer(App(), config, http_version="2") as server:
+            client = server.connect()
+            client.send(data)
+            with pytest.raises(RuntimeError, match="no request was sent"):
+                await client.receive_response()
 
     asyncio.run(main())

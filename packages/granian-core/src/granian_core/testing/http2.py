@@ -77,12 +77,16 @@ class MemoryHTTP2Client(MemoryClient):
     # -- sending -----------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
-        """Send what *data*, a piece of HTTP/1.1, means; or frames of a WebSocket."""
+        """Send what *data*, a piece of HTTP/1.1, means; or frames of a WebSocket.
+
+        Raises:
+            h11.RemoteProtocolError: It is not HTTP/1.1, and can not be translated.
+        """
         if self._websocket:
             self._queues.setdefault(self._websocket, bytearray()).extend(data)
             self._send_queued()
             return
-        while True:
+        while data:  # h11 takes nothing for the end of the connection
             parser = self._parser
             if parser is None:
                 parser = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
@@ -97,8 +101,6 @@ class MemoryHTTP2Client(MemoryClient):
                     self._parser = None
                     break
                 event = parser.next_event()
-            if not data:
-                return
             if self._websocket:
                 self.send(data)
                 return
@@ -197,8 +199,11 @@ class MemoryHTTP2Client(MemoryClient):
 
         Raises:
             RemoteProtocolError: The stream was reset, or the server closed without one.
+            RuntimeError: No whole head of a request was sent.
             TimeoutError: The response was not complete within `timeout`.
         """
+        if not self._waiting:
+            raise RuntimeError("no request was sent that waits for a response")
         stream = self._waiting.pop(0)
         while True:
             self._take()

@@ -98,6 +98,10 @@ class MemoryServer:
     ) -> None:
         # A test that wants to see the grace stops the server itself.
         self.server.idle_grace = 0.0
+        if exc is not None:
+            # A test that failed leaves requests half sent: nobody waits for their rest.
+            for client in self.clients:
+                client.abort()
         await self.server.__aexit__(exc_type, exc, traceback)
 
     def connect(
