@@ -91,6 +91,15 @@ def wsgi(environ: dict[str, object], start_response: object) -> list[bytes]:
     raise NotImplementedError
 
 
+async def rsgi(scope: object, protocol: object) -> None:
+    raise NotImplementedError
+
+
+class RSGI:
+    async def __call__(self, scope: object, protocol: object) -> None:
+        raise NotImplementedError
+
+
 def four(scope: Scope, receive: Receive, send: Send, message: Message) -> None: ...
 
 
@@ -101,7 +110,9 @@ def four(scope: Scope, receive: Receive, send: Send, message: Message) -> None: 
         (None, "must be callable, this is 'NoneType'"),
         (Version2, "must take (scope, receive, send); ASGI 2 applications"),
         (version2, "must take (scope, receive, send); ASGI 2 applications"),
-        (wsgi, "this one looks like a WSGI or RSGI application"),
+        (wsgi, "looks like a WSGI application; use --interface wsgi"),
+        (rsgi, "looks like an RSGI application; use --interface rsgi"),
+        (RSGI(), "looks like an RSGI application; use --interface rsgi"),
         (lambda: None, "must take (scope, receive, send), not ()"),
         (four, "must take (scope, receive, send), not (scope: 'Scope'"),
     ],

@@ -16,6 +16,7 @@ from granian_cli.config import (
     Configuration,
     NetworkSettings,
     ProcessSettings,
+    ReloadSettings,
     RuntimeSettings,
     option_choices,
     option_specs,
@@ -116,6 +117,11 @@ WRONG = {
     "a bool is no number": ("--workers", ProcessSettings, {"workers": True}),
     "lifetime too short": ("--workers-lifetime", ProcessSettings, {"workers_lifetime": 59}),
     "no pair": ("--interface-option", ApplicationSettings, {"interface_option": ("novalue",)}),
+    "no regular expression": (
+        "--reload-ignore-patterns",
+        ReloadSettings,
+        {"reload_ignore_patterns": (r"\.py$", "(")},
+    ),
     "no key": ("--interface-option", ApplicationSettings, {"interface_option": ("=x",)}),
     "jitter of no lifetime": (
         "--workers-lifetime-jitter",
@@ -138,6 +144,7 @@ def test_wrong_settings_name_their_option(
         settings(**values)
     assert caught.value.option == option
     assert caught.value.remedy
+    assert caught.value.value is not None or option in ("APP", "--host")
 
 
 def test_interface_options_become_pairs() -> None:

@@ -317,7 +317,7 @@ def test_datagram_socket_is_left_alone(tmp_path: Path, opened: list[socket.socke
     [
         pytest.param("missing/sock", "its directory does not exist", id="no-directory"),
         pytest.param("file/sock", "its directory is not a directory", id="under-a-file"),
-        pytest.param("x" * 200, "too long", id="too-long"),
+        pytest.param("x" * 200, "too long; choose a shorter --uds", id="too-long"),
         pytest.param("a\0b", "null", id="nul"),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -252,6 +253,16 @@ class ServerProcess:
             os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
         self.log.join(2.0)
+
+
+def without_capabilities(*names: str) -> tuple[str, ...]:
+    """Return a prefix for a command that takes capabilities from root (``net_bind_service``)."""
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        pytest.skip("setpriv is not installed")
+    return (setpriv, "--bounding-set", ",".join(f"-{name}" for name in names))
 
 
 def launch(

@@ -15,7 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.serving import ROOT, ServerProcess, launch, read_until, serving
+from tests.e2e.serving import (
+    ROOT,
+    ServerProcess,
+    launch,
+    read_until,
+    serving,
+    without_capabilities,
+)
 
 APP = "tests.e2e.apps.lifecycle:app"
 PREFIX = "tests.e2e.apps.lifecycle"
@@ -360,6 +367,16 @@ def test_log_config_that_is_broken(tmp_path: Path) -> None:
         assert line.startswith(f"Error: --log-config={path}: can not be parsed")
 
 
+def test_log_config_that_is_not_usable(tmp_path: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text('{"handlers": {"console": {"class": "nowhere.Handler"}}}', encoding="utf-8")
+    with running(APP, "--log-config", str(path)) as server:
+        assert server.wait() == 1
+        (line,) = errors(server)
+        assert line.startswith(f"Error: --log-config={path}: not usable: ")
+        assert "nowhere.Handler" in line
+
+
 def test_no_log_is_silent(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     with serving(APP, "--no-log", uds=path) as server:
@@ -479,8 +496,22 @@ def test_reload_that_ignores_failures_starts_with_broken_code(tmp_path: Path) ->
         assert server.stop() == 0
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may bind 80")
-def test_privileged_port() -> None:
-    with running(APP, "--port", "80") as server:
+def first_free_for_all() -> int:
+    """Return the lowest port that needs no privilege (containers often set 0)."""
+    path = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    return int(path.read_text(encoding="ascii")) if path.exists() else 1024
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+@pytest.mark.skipif(first_free_for_all() <= 1, reason="everybody may bind every port here")
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_privileged_port(workers: str, tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    command = (*without_capabilities("net_bind_service"), sys.executable, "-m", "granian")
+    options = ("--port", "1", "--pid-file", str(path), "--workers", workers)
+    with running(APP, *options, command=command) as server:
         assert server.wait() == 4
-        assert "permission denied; choose a --port of 1024 or more" in server.log.text
+        (line,) = errors(server)
+        assert "permission denied; choose a --port of 1024 or more" in line
+        assert not path.exists()
+        assert not server.group_exists()

@@ -367,5 +367,5 @@ def test_an_application_of_another_interface_is_named(workers: str) -> None:
     finally:
         server.kill()
 
-    assert "it looks like an ASGI application; use --interface asgi" in server.log.text
+    assert "looks like an ASGI application; use --interface asgi" in server.log.text
     assert "Traceback" not in server.log.text

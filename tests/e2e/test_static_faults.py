@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import sys
 from pathlib import Path
@@ -11,24 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.conformance.http2 import wire
-from tests.e2e.serving import ServerProcess, launch, serving
+from tests.e2e.serving import ServerProcess, launch, serving, without_capabilities
 from tests.e2e.static_cases import Case
 from tests.e2e.test_http2_options import frames
 from tests.e2e.test_static import http1, http2
 
 APP = "tests.e2e.apps.files:rsgi"
-SETPRIV = shutil.which("setpriv")
 
 versions = pytest.mark.parametrize("send", [http1, http2])
-
-
-def unprivileged() -> tuple[str, ...]:
-    """Return a prefix that takes from root what lets it read everything."""
-    if os.geteuid() != 0:
-        return ()
-    if SETPRIV is None:
-        pytest.skip("setpriv is not installed")
-    return (SETPRIV, "--bounding-set", "-dac_override,-dac_read_search")
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
@@ -39,7 +28,12 @@ def test_what_may_not_be_read_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "open.txt").write_bytes(b"open")
     (tmp_path / "secret.txt").chmod(0)
     (tmp_path / "closed").chmod(0)
-    command = (*unprivileged(), sys.executable, "-m", "granian")
+    command = (
+        *without_capabilities("dac_override", "dac_read_search"),
+        sys.executable,
+        "-m",
+        "granian",
+    )
     options = ("--static-path-mount", str(tmp_path))
     server = launch(APP, *options, interface="rsgi", command=command)
     try:

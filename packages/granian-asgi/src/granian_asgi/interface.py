@@ -225,8 +225,15 @@ def find_fault(target: object) -> str:
     if _takes(signature, 1):
         return f"{wanted}; ASGI 2 applications, called in two steps, need a wrapper"
     if _takes(signature, 2):
-        return f"{wanted}; this one looks like a WSGI or RSGI application"
+        if _is_async(target):
+            return f"{wanted}; this one looks like an RSGI application; use --interface rsgi"
+        return f"{wanted}; this one looks like a WSGI application; use --interface wsgi"
     return f"{wanted}, not {signature}"
+
+
+def _is_async(target: object) -> bool:
+    call = getattr(target, "__call__", None)  # noqa: B004 - that method itself is looked at
+    return any(inspect.iscoroutinefunction(function) for function in (target, call))
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

@@ -82,6 +82,7 @@ class Lifespan:
         self._progress = asyncio.Event()
         self._waiting_for_event = False
         self._failure: BaseException | None = None
+        self._reason = ""
 
     # -- called by the server ----------------------------------------------------
 
@@ -103,7 +104,7 @@ class Lifespan:
             await self._end_task()
             if self._failure is not None:
                 logger.error("ASGI lifespan startup failed", exc_info=self._failure)
-            raise StartupError("ASGI lifespan startup failed")
+            raise StartupError(f"ASGI lifespan startup failed{self._reason}")
         if isinstance(self._failure, SystemExit):
             code = self._failure.code
             raise StartupError(f"application exited during its lifespan startup ({code})")
@@ -201,5 +202,6 @@ class Lifespan:
         self.phase = phase
         if phase in FAILURES and (text := message.get("message")):
             logger.error("%s", text)
+            self._reason = f": {text}"
         self._progress.set()
         return COMPLETED

@@ -13,6 +13,7 @@ what differs from them (``--log`` is ``log_enabled``).
 from __future__ import annotations
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -180,7 +181,11 @@ class NetworkSettings:
         if not self.host and self.uds is None:
             raise ConfigurationError("--host", None, "give at least one address")
         if self.uds is None and self.uds_permissions is not None:
-            raise ConfigurationError("--uds-permissions", None, "use it together with --uds")
+            raise ConfigurationError(
+                "--uds-permissions",
+                f"0{self.uds_permissions:o}",
+                "use it together with --uds",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -425,6 +430,13 @@ class ReloadSettings:
 
     def __post_init__(self) -> None:
         check_bounds(self)
+        for pattern in self.reload_ignore_patterns:
+            try:
+                re.compile(pattern)
+            except re.error as exc:
+                raise ConfigurationError(
+                    "--reload-ignore-patterns", pattern, f"is no regular expression: {exc}"
+                ) from exc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -455,7 +467,9 @@ class Configuration:
         processes = self.processes
         if processes.workers_lifetime is None and processes.workers_lifetime_jitter is not None:
             raise ConfigurationError(
-                "--workers-lifetime-jitter", None, "use it together with --workers-lifetime"
+                "--workers-lifetime-jitter",
+                processes.workers_lifetime_jitter,
+                "use it together with --workers-lifetime",
             )
         if (
             processes.workers_max_requests is None
@@ -463,7 +477,7 @@ class Configuration:
         ):
             raise ConfigurationError(
                 "--workers-max-requests-jitter",
-                None,
+                processes.workers_max_requests_jitter,
                 "use it together with --workers-max-requests",
             )
 

@@ -191,7 +191,12 @@ class Supervisor:
         log = self.configuration.log
         if self._log_config is None and log.log_config is not None:
             self._log_config = _read_log_config(log.log_config)
-        configure_logging(log.log_level, self._log_config, log.log_enabled)
+        try:
+            configure_logging(log.log_level, self._log_config, log.log_enabled)
+        except ConfigurationError as exc:
+            if exc.option == "--log-config":
+                exc.value = log.log_config  # core has not seen the file
+            raise
 
     def _check(self) -> None:
         """Find what is wrong before anything is started.

@@ -126,7 +126,10 @@ def bind_unix(path: str | os.PathLike[str], permissions: int | None = None) -> s
             os.chmod(full, permissions)
     except (OSError, ValueError) as exc:
         sock.close()
-        raise BindError(f"cannot bind unix:{full}: {_explain(exc, _UNIX_REMEDIES)}") from exc
+        reason = _explain(exc, _UNIX_REMEDIES)
+        if isinstance(exc, OSError) and exc.errno is None:  # Python's own: the path is too long
+            reason += "; choose a shorter --uds"
+        raise BindError(f"cannot bind unix:{full}: {reason}") from exc
     return sock
 
 

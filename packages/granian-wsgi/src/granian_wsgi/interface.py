@@ -101,15 +101,15 @@ def check_application(target: object) -> None:
     """
     kind = _looks_like(target)
     if kind in ("asgi", "rsgi"):
-        remedy = f"it looks like an {kind.upper()} application; use --interface {kind}"
+        remedy = f"looks like an {kind.upper()} application; use --interface {kind}"
     elif kind == "nothing":
-        remedy = "a WSGI application must be callable"
+        remedy = "can not be called; a WSGI application must be callable"
     elif kind == "unknown":
-        remedy = "a WSGI application takes two arguments, environ and start_response"
+        remedy = "does not fit; a WSGI application takes two arguments, environ and start_response"
     else:
         return
     name = getattr(target, "__qualname__", None) or type(target).__qualname__
-    raise ConfigurationError("--interface wsgi", name, remedy)
+    raise ConfigurationError("--interface", "wsgi", f"{name} {remedy}")
 
 
 def _looks_like(target: object) -> str:
