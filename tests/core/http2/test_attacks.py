@@ -13,6 +13,7 @@ from granian_core.http2.contract import ENHANCE_YOUR_CALM
 from granian_core.http2.frames import (
     CONTINUATION,
     DATA,
+    END_HEADERS,
     END_STREAM,
     HEADERS,
     PING,
@@ -49,6 +50,11 @@ class Count:
             raise
         finally:
             self.running -= 1
+
+    async def quick(self, stream: HTTPStream) -> None:
+        """Answer at once."""
+        self.calls += 1
+        stream.respond(200, [], b"")
 
 
 def codes(client: Client) -> list[int]:
@@ -326,6 +332,65 @@ def test_header_memory_of_a_connection_is_bounded() -> None:
             assert len(server.context.streams) * 10_000 < 1024 * 1024
             assert len(refused) == 150 - len(server.context.streams) > 0
             assert client.is_open
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "field", [b"\xbe", b"\x90", b"\x00\x01a\x00"], ids=["4-kb-reference", "static", "literal"]
+)
+def test_hpack_bomb_is_not_unpacked(field: bytes) -> None:
+    """Some 60 KB of a block stand for up to 240 MB of fields: decoding ends at the limits."""
+    count = Count()
+
+    async def main() -> None:
+        async with serving(count.quick) as server:
+            client = server.connect()
+            client.request(1, (b"x", b"y" * 4000))  # from now on, entry 62 of the table
+            await client.turn()
+            block = field * (60_000 // len(field))
+            pieces = [block[at : at + 16_000] for at in range(0, len(block), 16_000)]
+            attack = frame(HEADERS, END_STREAM, 3, client.encoder.encode([(b":method", b"GET")]))
+            attack += b"".join(frame(CONTINUATION, 0, 3, piece) for piece in pieces)
+            tracemalloc.start()
+            try:
+                client.send(attack + frame(CONTINUATION, END_HEADERS, 3))
+                _, peak = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            await client.turn()
+            assert codes(client) == CALM
+            assert peak < 1024 * 1024
+            assert count.calls == 1
+            await others_are_served(server)
+
+    asyncio.run(main())
+
+
+def test_content_for_answered_streams_is_credited_and_kept_nowhere() -> None:
+    """Whoever goes on sending to streams that are over takes no window from the others."""
+
+    async def refuse(stream: HTTPStream) -> None:
+        stream.respond(200, [], b"no")
+
+    async def main() -> None:
+        async with serving(refuse) as server:
+            client = server.connect()
+            await client.turn()
+            sent = 0
+            for stream in range(1, 101, 2):
+                client.request(stream, method=b"POST", end=False)
+                await client.turn()
+                client.data(b"z" * 16_384, stream)
+                client.data(b"z" * 16_384, stream)
+                sent += 32_768
+                assert client.is_open
+            await server.advance(2)
+            assert client.is_open
+            assert client.bodies == dict.fromkeys(range(1, 101, 2), b"no")
+            # A credit may wait until it is worth a frame, but never more than half a window.
+            assert client.credits[0] >= sent
+            assert not client.connection.streams
 
     asyncio.run(main())
 
