@@ -159,6 +159,40 @@ def test_a_client_that_vanishes_is_1005() -> None:
     assert seen[1] == {"type": "websocket.disconnect", "code": 1005, "reason": ""}
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["message", "close"])
+def test_what_comes_between_receive_and_its_first_step_is_not_missed(last: bool) -> None:
+    """As when the application makes a task of it."""
+    seen: list[Any] = []
+    asked, come, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        waiting = receive()
+        asked.set()
+        await come.wait()
+        seen.append(await asyncio.wait_for(waiting, 5))
+        done.set()
+
+    async def scenario(client: Client) -> None:
+        await client.accepted()
+        await asked.wait()
+        if last:
+            client.close(4000, "bye")
+        else:
+            client.send("late")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        come.set()
+        await done.wait()
+
+    run(app, scenario)
+    expected: dict[str, Any] = {"type": "websocket.receive", "text": "late"}
+    if last:
+        expected = {"type": "websocket.disconnect", "code": 4000, "reason": "bye"}
+    assert seen == [expected]
+
+
 def test_closing_before_accepting_is_403() -> None:
     seen: list[Any] = []
 

@@ -82,13 +82,12 @@ class WebSocketExchange:
     async def _receive(self) -> Message:
         stream = self._stream
         try:
-            while True:
+            # Once more: a message may have come between the call and this first step.
+            while (message := stream.receive_nowait()) is None:
                 await stream.wait_message()
-                message = stream.receive_nowait()
-                if message is not None:
-                    return _event(message)
         except WebSocketClosed as exc:
             return _disconnect(exc)
+        return _event(message)
 
     async def _wait_answer(self) -> Message:
         """Wait for what follows ``websocket.connect`` while the handshake is undecided.
