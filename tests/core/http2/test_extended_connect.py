@@ -25,6 +25,7 @@ from tests.core.http2.serving import Client, Serving, turns
 from tests.core.websocket.serving import Echo, FromFunction, Handler
 from tests.core.websocket.test_session import FAULTS
 from tests.core.websocket.wire import (
+    BINARY,
     CLOSE,
     PING,
     PONG,
@@ -495,6 +496,35 @@ def test_silence_is_pinged_and_closed() -> None:
             await subject.advance(6)
             assert frames(client) == [(PING, b"")]
             await subject.advance(6)
+            assert code(frames(client)[-1][1]) == 1011
+
+    run(main)
+
+
+def test_a_ping_that_waits_for_a_window_is_not_waited_for() -> None:
+    """Nobody can answer it yet; a stream that makes no progress is the write timeout's."""
+
+    async def fill(stream: WebSocketStream) -> None:
+        stream.accept()
+        await asyncio.sleep(0)
+        stream.send(b"x" * 65_535)
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        settings = WebSocketSettings(ping_interval=5, ping_timeout=5)
+        async with serving(fill, websocket=settings) as subject:
+            client = subject.connect()
+            await opened(client)
+            await subject.advance(30)
+            assert len(client.bodies[1]) == 65_535
+            client.window(1_000, 0)
+            client.window(1_000, 1)
+            await client.turn()
+            assert [opcode for opcode, _ in frames(client)] == [BINARY, PING]
+            client.data(frame(PONG))
+            await subject.advance(4)
+            assert not client.ended
+            await subject.advance(12)
             assert code(frames(client)[-1][1]) == 1011
 
     run(main)

@@ -290,6 +290,29 @@ def test_a_peer_that_is_held_back_is_not_taken_for_dead() -> None:
     run(main)
 
 
+def test_a_ping_that_has_not_left_is_not_waited_for() -> None:
+    """Nobody can answer it; a peer that takes nothing is dropped by the write timeout."""
+
+    async def main() -> None:
+        echo = Echo()
+        async with serving(echo) as subject:
+            client = await opened(subject)
+            client.transport.stalled = True
+            await subject.advance(50)
+            client.transport.stalled = False
+            assert frames(client) == [(PING, b"")]
+            client.send(frame(PONG))
+            await subject.advance(5)
+            assert not client.closed
+            client.transport.stalled = True
+            await subject.advance(85)
+            assert client.transport.ended
+            assert echo.closed is not None
+            assert echo.closed.code == 1006
+
+    run(main)
+
+
 def test_a_message_that_never_ends_is_1008() -> None:
     async def main() -> None:
         async with serving(Echo(), message_timeout=30) as subject:

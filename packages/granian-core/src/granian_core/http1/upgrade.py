@@ -140,6 +140,10 @@ class WebSocketConnection(asyncio.Protocol):
         """Whether the transport asked us to stop writing."""
         return self._write_high and not self._gone
 
+    def unsent(self) -> bool:
+        """Whether the transport still has bytes."""
+        return self._transport.get_write_buffer_size() > 0
+
     def pause_reading(self) -> None:
         """Take no more bytes from the peer."""
         if not self._paused and not self._gone:

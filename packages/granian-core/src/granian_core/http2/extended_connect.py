@@ -141,6 +141,11 @@ class ExtendedConnect:
         """Whether more bytes wait for a window than should."""
         return self._exchange.write_blocked()
 
+    def unsent(self) -> bool:
+        """Whether bytes wait for a window, or the transport has some, of any stream."""
+        exchange = self._exchange
+        return exchange.queued > 0 or exchange.connection.output.unsent()
+
     def pause_reading(self) -> None:
         """Give the peer no credit."""
         self._paused = True

@@ -115,6 +115,10 @@ class Output:
         if not self._scheduled:
             self.schedule()
 
+    def unsent(self) -> bool:
+        """Whether bytes wait to be taken, of any stream."""
+        return self.size > 0 or self._transport.get_write_buffer_size() > 0
+
     def schedule(self) -> None:
         """Have a turn at the end of this one of the loop."""
         if not self._scheduled and not self.closed:

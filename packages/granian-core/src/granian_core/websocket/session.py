@@ -51,6 +51,9 @@ class WebSocketLink(Protocol):
     def write_blocked(self) -> bool:
         """Whether more bytes wait to be taken than should."""
 
+    def unsent(self) -> bool:
+        """Whether any bytes wait to be taken."""
+
     def pause_reading(self) -> None:
         """Take no more bytes from the peer. Calling it twice is allowed."""
 
@@ -218,7 +221,10 @@ class WebSocketSession:
             self._pinged = False
             self._ping_at = now + self._interval
         elif self._ping_at <= now:
-            if self._pinged:
+            if self._pinged and self._link.unsent():
+                # It may not have left. A peer that takes nothing is the write timeout's.
+                self._ping_at = now + self._timeout
+            elif self._pinged:
                 self._fail(INTERNAL_ERROR, "keep-alive ping timed out")
             elif not self._link.write_blocked():
                 self._pinged = True
