@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import typing
 from collections import Counter
 
 import pytest
@@ -12,12 +13,16 @@ from hypothesis import strategies as st
 
 from granian_cli import machine
 from granian_cli.config import Configuration, ProcessSettings
-from granian_cli.machine import (
+from granian_cli.machine import next_deadline, step
+from granian_cli.states import (
+    KILL_MARGIN,
+    Action,
     AddWorker,
     Announce,
     Cause,
     CloseListeners,
     Drain,
+    Event,
     Exited,
     Failed,
     Failure,
@@ -37,8 +42,6 @@ from granian_cli.machine import (
     Terminate,
     Tick,
     WorkerPhase,
-    next_deadline,
-    step,
 )
 from granian_cli.supervisor import Supervisor
 
@@ -46,16 +49,16 @@ from granian_cli.supervisor import Supervisor
 class Run:
     """A machine that is driven by hand, with its actions and log lines collected."""
 
-    def __init__(self, *events: machine.Event, **policy: object) -> None:
+    def __init__(self, *events: Event, **policy: object) -> None:
         self.state = State(policy=Policy(**policy))  # type: ignore[arg-type]
         self.now = 100.0
         self.log: list[str] = []
         self.send(Start(), *events)
 
-    def send(self, *events: machine.Event, after: float = 0.0) -> list[machine.Action]:
+    def send(self, *events: Event, after: float = 0.0) -> list[Action]:
         """Feed events, *after* some seconds; return the actions but for log lines."""
         self.now += after
-        made: list[machine.Action] = []
+        made: list[Action] = []
         for event in events:
             self.state, actions = step(self.state, event, self.now)
             made += actions
@@ -77,9 +80,7 @@ ONE = {"workers": 1}
 TWO = {"workers": 2, "respawn_interval": 0.0}
 RESPAWN = {"workers": 2, "respawn_failed": True, "respawn_interval": 0.0}
 BOTH_READY = (Ready(1), Ready(2))
-CASES: dict[
-    str, tuple[dict[str, object], tuple[machine.Event, ...], machine.Event, list[object]]
-] = {
+CASES: dict[str, tuple[dict[str, object], tuple[Event, ...], Event, list[object]]] = {
     "the last first worker is ready": (TWO, (Ready(1),), Ready(2), [Announce()]),
     "ready twice": (TWO, BOTH_READY, Ready(1), []),
     "ready from a stranger": (TWO, BOTH_READY, Ready(9), []),
@@ -175,9 +176,9 @@ CASES: dict[
 @pytest.mark.parametrize(("policy", "before", "event", "actions"), CASES.values(), ids=CASES.keys())
 def test_case(
     policy: dict[str, object],
-    before: tuple[machine.Event, ...],
-    event: machine.Event,
-    actions: list[machine.Action],
+    before: tuple[Event, ...],
+    event: Event,
+    actions: list[Action],
 ) -> None:
     assert Run(*before, **policy).send(event) == actions
 
@@ -257,7 +258,7 @@ def test_a_worker_that_does_not_stop_is_killed(kill_timeout: float | None, deadl
 
 def test_a_worker_that_reports_failure_and_stays_is_killed() -> None:
     run = Run(Failed(1, Failure("broken", 5)), **ONE)
-    assert run.send(Tick(), after=machine.KILL_MARGIN) == [Kill(1)]
+    assert run.send(Tick(), after=KILL_MARGIN) == [Kill(1)]
     run.send(Exited(1, -9))
     assert run.state.exit_code == 5
 
@@ -424,18 +425,30 @@ policies = st.builds(
 )
 workers = st.integers(1, 40)
 failures = st.builds(Failure, st.just("broken"), st.sampled_from([1, 3, 4, 5]))
-stops = st.sampled_from([Terminate(), Interrupt()])
-calm_events = st.one_of(
-    st.builds(Ready, workers, st.sampled_from([None, 60.0])),
-    st.builds(Failed, workers, failures),
-    st.builds(Retire, workers, st.sampled_from(sorted(machine._RETIREMENTS, key=str))),
-    st.just(Reload()),
-    st.just(AddWorker()),
-    st.just(RemoveWorker()),
-    st.just(Tick()),
-)
-any_events = st.one_of(calm_events, st.builds(Exited, workers, st.integers(-15, 5)), stops)
+STOPS: dict[type[Event], st.SearchStrategy[Event]] = {
+    Terminate: st.just(Terminate()),
+    Interrupt: st.just(Interrupt()),
+}
+CALM: dict[type[Event], st.SearchStrategy[Event]] = {
+    Ready: st.builds(Ready, workers, st.sampled_from([None, 60.0])),
+    Failed: st.builds(Failed, workers, failures),
+    Retire: st.builds(Retire, workers, st.sampled_from(sorted(machine._RETIREMENTS, key=str))),
+    Reload: st.just(Reload()),
+    AddWorker: st.just(AddWorker()),
+    RemoveWorker: st.just(RemoveWorker()),
+    Tick: st.just(Tick()),
+}
+ENDS: dict[type[Event], st.SearchStrategy[Event]] = {
+    Exited: st.builds(Exited, workers, st.integers(-15, 5)),
+}
+stops = st.one_of(*STOPS.values())
+calm_events = st.one_of(*CALM.values())
+any_events = st.one_of(calm_events, *ENDS.values(), stops)
 steps = st.floats(0, 40)
+
+
+def test_random_sequences_know_every_event() -> None:
+    assert {Start, *CALM, *ENDS, *STOPS} == set(typing.get_args(Event))
 
 
 class World:
@@ -448,7 +461,7 @@ class World:
         self.told: set[int] = set()
         self.feed(Start())
 
-    def feed(self, event: machine.Event) -> None:
+    def feed(self, event: Event) -> None:
         if isinstance(event, (Ready, Failed, Exited, Retire)) and event.worker not in self.alive:
             return  # no such process: the shell would not say so
         if isinstance(event, Exited):
@@ -459,7 +472,7 @@ class World:
             self.act(action)
         self.check(before, event)
 
-    def act(self, action: machine.Action) -> None:
+    def act(self, action: Action) -> None:
         match action:
             case Spawn(worker, slot, _):
                 assert self.state.phase is not Phase.STOPPED
@@ -469,7 +482,7 @@ class World:
                 assert worker in self.alive
                 self.told.add(worker)
 
-    def check(self, before: State, event: machine.Event) -> None:
+    def check(self, before: State, event: Event) -> None:
         state = self.state
         assert {worker.id for worker in state.workers} == set(self.alive)
         per_slot = Counter(self.alive.values())
@@ -489,7 +502,7 @@ class World:
 @settings(max_examples=1000, deadline=None)
 @given(policies, st.lists(st.tuples(any_events, steps), max_size=60), stops)
 def test_random_sequences_keep_the_rules_and_always_stop(
-    policy: Policy, events: list[tuple[machine.Event, float]], stop: machine.Event
+    policy: Policy, events: list[tuple[Event, float]], stop: Event
 ) -> None:
     world = World(policy)
     for event, seconds in events:
@@ -515,7 +528,7 @@ def test_random_sequences_keep_the_rules_and_always_stop(
 @settings(max_examples=300, deadline=None)
 @given(policies, st.lists(st.tuples(calm_events, steps), max_size=60))
 def test_while_processes_live_somebody_is_always_ready(
-    policy: Policy, events: list[tuple[machine.Event, float]]
+    policy: Policy, events: list[tuple[Event, float]]
 ) -> None:
     """Reloads, retirements, failures to start: none of them ends the last ready worker."""
     world = World(policy)

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from granian_cli import machine
+from granian_cli import machine, states
 from granian_cli.control import FailedMessage, ReadyMessage, RetireMessage
 from granian_cli.environ import EnvFiles
 from granian_cli.errors import WorkerError
@@ -111,8 +111,8 @@ class Supervisor:
         self._title: str | None = None
         self._workers: dict[int, WorkerHandle] = {}
         self._watcher: Watcher | None = None
-        self._events: deque[machine.Event] = deque()
-        self._state = machine.State(policy=_policy(configuration))
+        self._events: deque[states.Event] = deque()
+        self._state = states.State(policy=_policy(configuration))
         self._random = random.Random()  # noqa: S311 - jitter is no secret
         self._memory: MemoryMonitor | None = None
         self._next_sample: float | None = None
@@ -314,8 +314,8 @@ class Supervisor:
         if processes.workers_watchdog_timeout is not None:
             self._next_check = now + processes.workers_watchdog_timeout / CHECKS_PER_TIMEOUT
         self._addresses = ", ".join(self._url(sock) for sock in self._sockets)
-        self._apply(machine.Start())
-        while self._state.phase is not machine.Phase.STOPPED:
+        self._apply(states.Start())
+        while self._state.phase is not states.Phase.STOPPED:
             self._wait(signals)
             # Signals first: a worker that follows a group's SIGTERM is no lost worker.
             for signum in signals.read():
@@ -326,7 +326,7 @@ class Supervisor:
                 self._reap(worker_id)
             self._read_watcher()
             self._measure()
-            self._apply(machine.Tick())
+            self._apply(states.Tick())
 
     def _wait(self, signals: SignalPipe) -> None:
         sources: list[Any] = [signals]
@@ -359,12 +359,12 @@ class Supervisor:
         for message in self._workers[worker_id].messages():
             if isinstance(message, ReadyMessage):
                 self._loop_name = message.loop
-                self._apply(machine.Ready(worker_id, self._draw_lifetime()))
+                self._apply(states.Ready(worker_id, self._draw_lifetime()))
             elif isinstance(message, FailedMessage):
-                failure = machine.Failure(message.reason, message.exit_code, message.traceback)
-                self._apply(machine.Failed(worker_id, failure))
+                failure = states.Failure(message.reason, message.exit_code, message.traceback)
+                self._apply(states.Failed(worker_id, failure))
             elif isinstance(message, RetireMessage):
-                self._apply(machine.Retire(worker_id, machine.Cause.REQUESTS))
+                self._apply(states.Retire(worker_id, states.Cause.REQUESTS))
 
     def _reap(self, worker_id: int) -> None:
         process = self._workers[worker_id]
@@ -375,7 +375,7 @@ class Supervisor:
         process.close()
         del self._workers[worker_id]
         self._dumped.discard(worker_id)
-        self._apply(machine.Exited(worker_id, status))
+        self._apply(states.Exited(worker_id, status))
 
     def _read_watcher(self) -> None:
         watcher = self._watcher
@@ -388,7 +388,7 @@ class Supervisor:
         logger.info("Changes detected, reloading workers..")
         for what, path in changes:
             logger.info("%s: %s", what, path)
-        self._apply(machine.Reload())
+        self._apply(states.Reload())
 
     # -- measuring ----------------------------------------------------------------------
 
@@ -399,7 +399,7 @@ class Supervisor:
             self._next_sample = now + processes.rss_sample_interval
             pids = {worker: self._workers[worker].pid for worker in self._serving()}
             for worker in self._memory.sample(pids):
-                self._apply(machine.Retire(worker, machine.Cause.MEMORY))
+                self._apply(states.Retire(worker, states.Cause.MEMORY))
         timeout = processes.workers_watchdog_timeout
         if timeout is not None and self._next_check is not None and now >= self._next_check:
             self._next_check = now + timeout / CHECKS_PER_TIMEOUT
@@ -412,10 +412,10 @@ class Supervisor:
         if worker not in self._dumped:
             self._dumped.add(worker)
             self._workers[worker].dump_stacks()
-        self._apply(machine.Retire(worker, machine.Cause.WATCHDOG))
+        self._apply(states.Retire(worker, states.Cause.WATCHDOG))
 
     def _serving(self) -> list[int]:
-        ready = machine.WorkerPhase.READY
+        ready = states.WorkerPhase.READY
         return [
             worker.id
             for worker in self._state.workers
@@ -440,7 +440,7 @@ class Supervisor:
 
     # -- acting -------------------------------------------------------------------------
 
-    def _apply(self, event: machine.Event) -> None:
+    def _apply(self, event: states.Event) -> None:
         """Advance the machine, and carry out what it wants."""
         self._events.append(event)
         if len(self._events) > 1:
@@ -451,25 +451,25 @@ class Supervisor:
                 self._act(action)
             self._events.popleft()
 
-    def _act(self, action: machine.Action) -> None:
+    def _act(self, action: states.Action) -> None:
         match action:
-            case machine.Spawn(worker, slot, _):
+            case states.Spawn(worker, slot, _):
                 self._spawn(worker, slot)
-            case machine.Drain(worker, final):
+            case states.Drain(worker, final):
                 if worker in self._workers:
                     self._workers[worker].stop(final=final)
-            case machine.Kill(worker):
+            case states.Kill(worker):
                 if worker in self._workers:
                     self._workers[worker].kill()
-            case machine.CloseListeners():
+            case states.CloseListeners():
                 if self._unix_gate is not None:
                     self._unix_gate.shut()
                 self._close_sockets()
-            case machine.Reloading():
+            case states.Reloading():
                 self._reloading()
-            case machine.Announce():
+            case states.Announce():
                 self._announce()
-            case machine.Log(level, message, args):
+            case states.Log(level, message, args):
                 logger.log(level, message, *args)
 
     def _spawn(self, worker: int, slot: int) -> None:
@@ -492,8 +492,8 @@ class Supervisor:
         except OSError as exc:
             process.close()
             reason = f"cannot start a process for worker-{slot}: {exc.strerror or exc}"
-            self._apply(machine.Failed(worker, machine.Failure(reason)))
-            self._apply(machine.Exited(worker))
+            self._apply(states.Failed(worker, states.Failure(reason)))
+            self._apply(states.Exited(worker))
             return
         self._workers[worker] = process
         logger.info("Spawning worker-%d with %s: %d", slot, process.kind, process.pid)
@@ -534,18 +534,18 @@ class Supervisor:
         self._workers.clear()
 
 
-_SIGNAL_EVENTS: dict[str, machine.Event] = {
-    "SIGINT": machine.Interrupt(),
-    "SIGTERM": machine.Terminate(),
-    "SIGHUP": machine.Reload(),
-    "SIGTTIN": machine.AddWorker(),
-    "SIGTTOU": machine.RemoveWorker(),
+_SIGNAL_EVENTS: dict[str, states.Event] = {
+    "SIGINT": states.Interrupt(),
+    "SIGTERM": states.Terminate(),
+    "SIGHUP": states.Reload(),
+    "SIGTTIN": states.AddWorker(),
+    "SIGTTOU": states.RemoveWorker(),
 }
 
 
-def _policy(configuration: Configuration) -> machine.Policy:
+def _policy(configuration: Configuration) -> states.Policy:
     processes, reload = configuration.processes, configuration.reload
-    return machine.Policy(
+    return states.Policy(
         workers=processes.workers,
         respawn_failed=processes.respawn_failed_workers,
         respawn_interval=0.0 if reload.reload else processes.respawn_interval,

@@ -40,8 +40,8 @@ from granian_cli.control import (
 )
 from granian_cli.gate import shut_tcp
 from granian_cli.loader import load_target
-from granian_cli.machine import SHUTDOWN_MARGIN
 from granian_cli.rlimits import raise_open_files
+from granian_cli.states import SHUTDOWN_MARGIN
 from granian_cli.titles import set_process_title, set_thread_title
 from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT
 from granian_core.errors import BindError, FatalError, StartupError
