@@ -14,7 +14,7 @@ whole first. Equal bytes have equal verdicts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.http1.chunked import ChunkedScanner
 from granian_core.http1.contract import BODY, CHUNKED, IDLE, WAITING, HTTP1Handler
@@ -53,7 +53,14 @@ _MAX_LINE_LENGTH: Final = 256
 _MAX_BLOCK_LENGTH: Final = 1024
 """Longer ones are not kept with a connection, which may be one of thousands."""
 
-_SECRET_FIELDS: Final = frozenset((b"authorization", b"cookie", b"proxy-authorization"))
+_NOT_KEPT: Final = frozenset(
+    (
+        b"authorization", b"cookie", b"proxy-authorization",
+        b"b3", b"traceparent", b"tracestate", b"x-amzn-trace-id", b"x-b3-spanid",
+        b"x-b3-traceid", b"x-correlation-id", b"x-request-id",
+    )
+)  # fmt: skip
+"""Secrets; and what is another in every request, and would only push the others out."""
 
 
 class FastEngine(BaseEngine):
@@ -162,24 +169,23 @@ class FastEngine(BaseEngine):
         if request is None:
             request, minor = _take_request_line(line)
         del lines[0]
-        headers: Fields = []
-        append = headers.append
-        known = _FIELD_LINES.get
+        found = list(map(_FIELD_LINES.get, lines))
         hosts = 0
         settled = True
-        for line in lines:
-            field = known(line)
-            if field is None:
-                field = _HOST_LINES.get(line)
-                if field is not None:
-                    hosts += 1
-                elif not line:
-                    return False
-                else:
-                    field = _take_field_line(line)
-                    if field[0] in SPECIAL_FIELDS:
-                        settled = False
-            append(field)
+        while None in found:  # a Host, a secret, or a line that was not seen yet
+            index = found.index(None)
+            line = lines[index]
+            field = _HOST_LINES.get(line)
+            if field is not None:
+                hosts += 1
+            elif not line:
+                return False
+            else:
+                field = _take_field_line(line)
+                if field[0] in SPECIAL_FIELDS:
+                    settled = False
+            found[index] = field
+        headers = cast("Fields", found)
         method, target = request
         if settled and hosts == 1 and minor == 1 and target[0] == 0x2F and method != "CONNECT":
             # A Host seen before, and nothing else that could matter.
@@ -295,7 +301,7 @@ def _take_field_line(line: bytes) -> tuple[bytes, bytes]:
         raise Fault(400, "malformed field line")
     field = (lower, value.strip(OWS))
     if (
-        lower not in _SECRET_FIELDS
+        lower not in _NOT_KEPT
         and len(line) <= _MAX_LINE_LENGTH
         and (lower not in SPECIAL_FIELDS or _is_default(field))
     ):
