@@ -288,7 +288,7 @@ def test_configuration_errors_are_one_line(
 ) -> None:
     assert run(["--uds-permissions", "0600", "x"], monkeypatch) == 1
     err = capsys.readouterr().err
-    assert err == "Error: --uds-permissions: use it together with --uds\n"
+    assert err == "Error: --uds-permissions=0600: use it together with --uds\n"
 
 
 def test_the_other_distribution_is_named(

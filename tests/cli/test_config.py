@@ -12,14 +12,16 @@ import pytest
 
 from granian_cli.config import (
     SECTIONS,
-    ApplicationSettings,
     Configuration,
+    option_choices,
+    option_specs,
+)
+from granian_cli.settings import (
+    ApplicationSettings,
     NetworkSettings,
     ProcessSettings,
     ReloadSettings,
     RuntimeSettings,
-    option_choices,
-    option_specs,
 )
 from granian_core.errors import ConfigurationError
 from granian_core.settings import HTTP1Settings

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from granian_cli.config import ReloadSettings
 from granian_cli.environ import EnvFiles
 from granian_cli.errors import PidFileError
 from granian_cli.memory import MEBIBYTE, MemoryMonitor, resident_bytes
 from granian_cli.pidfile import PidFile
+from granian_cli.settings import ReloadSettings
 from granian_cli.supervisor import _read_log_config
 from granian_cli.watch import watch_filter
 from granian_core.errors import ConfigurationError

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granian_cli import machine
-from granian_cli.config import Configuration, ProcessSettings
+from granian_cli.config import Configuration
 from granian_cli.machine import next_deadline, step
+from granian_cli.settings import ProcessSettings
 from granian_cli.states import (
     KILL_MARGIN,
     Action,

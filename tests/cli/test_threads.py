@@ -7,7 +7,8 @@ import signal
 import pytest
 
 from granian_cli import threads
-from granian_cli.config import Configuration, ProcessSettings, ReloadSettings
+from granian_cli.config import Configuration
+from granian_cli.settings import ProcessSettings, ReloadSettings
 from granian_cli.signals import Interrupted, SignalPipe, interruptible
 from granian_cli.supervisor import Supervisor
 from granian_core.errors import ConfigurationError, FatalError

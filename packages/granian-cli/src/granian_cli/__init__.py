@@ -1,6 +1,6 @@
 """The ``granian`` command and the supervisor behind it.
 
-Public: `Configuration` and its parts (`granian_cli.config`), and `Supervisor`. Importing
+Public: `Configuration` and its parts (`granian_cli.settings`), and `Supervisor`. Importing
 this package imports neither click nor rich: workers import it too.
 """
 
@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
-from granian_cli.config import (
+from granian_cli.config import Configuration
+from granian_cli.errors import PidFileError
+from granian_cli.settings import (
     ApplicationSettings,
-    Configuration,
     LogSettings,
     NetworkSettings,
     ProcessSettings,
     ReloadSettings,
     RuntimeSettings,
 )
-from granian_cli.errors import PidFileError
 from granian_cli.supervisor import Supervisor
 
 __all__ = [

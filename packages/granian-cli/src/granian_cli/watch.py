@@ -21,7 +21,7 @@ from granian_core.errors import ConfigurationError
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from granian_cli.config import ReloadSettings
+    from granian_cli.settings import ReloadSettings
 
 Changes = list[tuple[str, str]]
 """What happened (``Added``, ``Modified``, ``Deleted``) and to which path."""
