@@ -13,8 +13,8 @@ from granian_cli.environ import EnvFiles
 from granian_cli.errors import PidFileError
 from granian_cli.memory import MEBIBYTE, MemoryMonitor, resident_bytes
 from granian_cli.pidfile import PidFile
+from granian_cli.preflight import read_log_config
 from granian_cli.settings import ReloadSettings
-from granian_cli.supervisor import _read_log_config
 from granian_cli.watch import watch_filter
 from granian_core.errors import ConfigurationError
 
@@ -169,5 +169,5 @@ def test_log_config_that_is_no_json_object(tmp_path: Path, text: str) -> None:
     path = tmp_path / "log.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigurationError, match="can not be parsed") as caught:
-        _read_log_config(path)
+        read_log_config(path)
     assert caught.value.option == "--log-config"

@@ -8,7 +8,6 @@ nothing about workers itself; what it measures (age, memory, heartbeats) it repo
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import multiprocessing
 import os
@@ -28,31 +27,21 @@ from granian_cli.errors import WorkerError
 from granian_cli.gate import UnixGate
 from granian_cli.memory import MemoryMonitor
 from granian_cli.pidfile import PidFile
+from granian_cli.preflight import check, read_log_config
 from granian_cli.process import WorkerProcess, blocked_signals, start_method
 from granian_cli.rlimits import raise_open_files
 from granian_cli.signals import Interrupted, SignalPipe, interruptible
-from granian_cli.threads import (
-    VARIABLE,
-    WorkerThread,
-    refuse_gil,
-    share_application,
-    workers_are_threads,
-)
+from granian_cli.threads import WorkerThread, share_application, workers_are_threads
 from granian_cli.titles import process_title, set_process_title
-from granian_cli.watch import Watcher, require_watchfiles
-from granian_core.access import DEFAULT_ACCESS_LOG_FORMAT, compile_access_log
+from granian_cli.watch import Watcher
 from granian_core.errors import ConfigurationError, FatalError
-from granian_core.interface import load_interface
 from granian_core.log import configure_logging
-from granian_core.loops import loops
-from granian_core.negotiation import warn_of_frame_size
 from granian_core.sockets import (
     bind_tcp,
     bind_unix,
     format_address,
     local_address,
 )
-from granian_core.tls import check_files
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
@@ -190,7 +179,7 @@ class Supervisor:
     def _configure_logging(self) -> None:
         log = self.configuration.log
         if self._log_config is None and log.log_config is not None:
-            self._log_config = _read_log_config(log.log_config)
+            self._log_config = read_log_config(log.log_config)
         try:
             configure_logging(log.log_level, self._log_config, log.log_enabled)
         except ConfigurationError as exc:
@@ -199,69 +188,13 @@ class Supervisor:
             raise
 
     def _check(self) -> None:
-        """Find what is wrong before anything is started.
-
-        Raises:
-            ConfigurationError: Something is missing, or settings contradict each other.
-        """
-        configuration = self.configuration
-        factory = load_interface(configuration.application.interface)
-        threads = configuration.runtime.blocking_threads
-        if not factory.blocking and threads is not None and threads > 1:
-            raise ConfigurationError(
-                "--blocking-threads",
-                threads,
-                f"the interface {factory.name} does not block: leave it out",
-            )
-        if configuration.runtime.loop not in loops:
-            loops.get(configuration.runtime.loop)  # raises, and says why
-        if configuration.log.log_access_enabled:
-            compile_access_log(configuration.log.log_access_fmt or DEFAULT_ACCESS_LOG_FORMAT)
-        if configuration.tls.enabled:
-            check_files(configuration.tls)
-        processes = configuration.processes
-        if self._threads:
-            self._check_threads()
-        elif configuration.reload.reload:
-            require_watchfiles()
-            if processes.workers_lifetime is not None or processes.workers_max_rss is not None:
-                logger.info("Workers are not replaced for their age or memory in reload mode")
-        elif processes.workers_max_rss is not None:
+        check(self.configuration, threads=self._threads, spawns=self._entry is not None)
+        processes = self.configuration.processes
+        replaces = not self._threads and not self.configuration.reload.reload
+        if replaces and processes.workers_max_rss is not None:
             self._memory = MemoryMonitor(processes.workers_max_rss, processes.rss_samples)
-        cpus = _usable_cpus()
-        if processes.workers > cpus:
-            logger.warning("More workers (%d) than CPUs (%d)", processes.workers, cpus)
-        io_threads = configuration.runtime.runtime_threads
-        if io_threads > cpus:
-            logger.warning("More runtime threads (%d) than CPUs (%d)", io_threads, cpus)
-        warn_of_frame_size(self.configuration.http2)
-        # Only a number that was asked for: the default is a ceiling that few applications reach.
-        if factory.blocking and threads is not None and threads > 2 * cpus + 1:
-            logger.warning(
-                "%d blocking threads on %d CPUs: more than %d help only where they mostly wait",
-                threads,
-                cpus,
-                2 * cpus + 1,
-            )
-
-    def _check_threads(self) -> None:
-        """Say what workers that are threads can not do."""
-        processes, reload = self.configuration.processes, self.configuration.reload
-        if reload.reload:
-            raise ConfigurationError(
-                "--reload", None, f"threads share one application; set {VARIABLE}=processes"
-            )
-        if self._entry is not None:
-            raise ConfigurationError(
-                "spawn_target", None, f"there is no process to spawn; set {VARIABLE}=processes"
-            )
-        refuse_gil()
-        logger.warning("Workers are threads of this process, which is experimental")
-        if processes.workers_max_rss is not None:
-            logger.info("Workers are not replaced for their memory: they share it")
-        if processes.workers_kill_timeout is not None:
-            logger.info("A thread can not be killed: a worker that does not end is left behind")
-        raise_open_files()
+        if self._threads:
+            raise_open_files()
 
     def _hold_pid_file(self, cleanup: contextlib.ExitStack) -> None:
         path = self.configuration.processes.pid_file
@@ -554,24 +487,6 @@ def _policy(configuration: Configuration) -> states.Policy:
         startup_timeout=processes.workers_startup_timeout,
         tolerate_failures=reload.reload and reload.reload_ignore_worker_failure,
     )
-
-
-def _read_log_config(path: os.PathLike[str]) -> Mapping[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            config = json.load(file)
-    except (OSError, ValueError) as exc:
-        raise ConfigurationError("--log-config", path, f"can not be parsed: {exc}") from exc
-    if not isinstance(config, dict):
-        raise ConfigurationError("--log-config", path, "can not be parsed: it is no JSON object")
-    return config
-
-
-def _usable_cpus() -> int:
-    """Return the number of CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _run_hooks(hooks: list[Hook]) -> None:
