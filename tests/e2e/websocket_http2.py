@@ -65,6 +65,10 @@ class WebSocket:
         """Send a message, as the windows allow."""
         await self._connection.send(self._stream, self._frames.send_data(message))
 
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes that may be no frames."""
+        await self._connection.send(self._stream, data)
+
     async def ping(self, payload: bytes) -> None:
         """Send a ping."""
         await self._connection.send(self._stream, self._frames.ping(payload))
@@ -126,7 +130,12 @@ class Connection:
         await self._writer.drain()
 
     async def open(
-        self, path: str = "/ws", more: Sequence[tuple[bytes, bytes]] = (), *, deflate: bool = False
+        self,
+        path: str = "/ws",
+        more: Sequence[tuple[bytes, bytes]] = (),
+        *,
+        deflate: bool = False,
+        version: bytes = b"13",
     ) -> WebSocket:
         """Open a WebSocket, and wait for the answer."""
         await self.flush()
@@ -139,7 +148,7 @@ class Connection:
             (b":scheme", self.scheme),
             (b":authority", b"localhost"),
             (b":path", path.encode()),
-            (b"sec-websocket-version", b"13"),
+            (b"sec-websocket-version", version),
             *more,
         ]
         offered = [PerMessageDeflate()] if deflate else []
