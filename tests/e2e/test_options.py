@@ -24,6 +24,7 @@ import pytest
 
 from granian_cli.config import option_specs
 from scripts import write_options
+from tests.core.websocket.wire import TEXT, frame, handshake, server_frames
 from tests.e2e.load import Load
 from tests.e2e.serving import (
     IO_TIMEOUT,
@@ -444,16 +445,17 @@ def test_shell_completion_script(shell: str) -> None:
     assert f"_GRANIAN_COMPLETE={shell}_complete".encode() in done.stdout
 
 
-@pytest.mark.parametrize("engine", ["auto", "fast", "reference"])
-def test_websocket_engine(engine: str) -> None:
-    """Both engines behave alike, so a handshake and an echo are what there is to see."""
-    upgrade = (
-        b"GET /echo HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
+@pytest.mark.parametrize(
+    ("choice", "engine"),
+    [("auto", "FastEngine"), ("fast", "FastEngine"), ("reference", "ReferenceEngine")],
+)
+def test_websocket_engine(choice: str, engine: str) -> None:
+    """Both behave alike, so the application looks for the object."""
     with (
-        serving("tests.e2e.apps.websocket_raw:asgi", "--ws-engine", engine) as server,
+        serving("tests.e2e.apps.websocket_raw:asgi", "--ws-engine", choice) as server,
         server.connect() as sock,
     ):
-        sock.sendall(upgrade)
+        sock.sendall(handshake())
         assert read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        sock.sendall(frame(TEXT, b"engine"))
+        assert server_frames(sock.recv(100)) == [(TEXT, engine.encode())]

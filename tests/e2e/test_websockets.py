@@ -100,7 +100,8 @@ def test_application_closes_denies_and_fails() -> None:
 
 
 @both
-def test_a_stop_closes_with_1012_and_waits_for_the_answer(interface: str) -> None:
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_stop_closes_with_1012_and_waits_for_the_answer(interface: str, threads: str) -> None:
     async def scenario() -> None:
         async with websockets.connect(address(server)) as client:
             await client.send("here")
@@ -110,7 +111,8 @@ def test_a_stop_closes_with_1012_and_waits_for_the_answer(interface: str) -> Non
                 await client.recv()
             assert closed.value.rcvd.code == 1012
 
-    with serving(f"{RAW}:{interface}", interface=interface) as server:
+    options = ("--runtime-threads", threads)
+    with serving(f"{RAW}:{interface}", *options, interface=interface) as server:
         run(scenario())
         assert server.wait() == 0
         server.log.wait_for("disconnected")

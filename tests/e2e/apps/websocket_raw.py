@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
+
+
+def engine_names():
+    """Return the names of the WebSocket engines that are at work."""
+    found = {type(each) for each in gc.get_objects() if type(each).__name__.endswith("Engine")}
+    return [each.__name__ for each in found if each.__module__.startswith("granian_core.websocket")]
 
 
 async def asgi(scope, receive, send):
@@ -38,6 +45,8 @@ async def asgi(scope, receive, send):
             await send({"type": "websocket.close", "code": 4000, "reason": "as told"})
         elif message.get("text") == "raise":
             raise ValueError("as told")
+        elif message.get("text") == "engine":
+            await send({"type": "websocket.send", "text": " ".join(engine_names())})
         elif "text" in message:
             await send({"type": "websocket.send", "text": message["text"]})
         else:
