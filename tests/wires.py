@@ -1,13 +1,16 @@
 """What the tests of the interfaces run over: both HTTP versions, in the clear and over TLS.
 
 A test of a module that uses the fixture `wire` runs over all four. One that looks at what
-only some of them have says so with one of the marks below.
+only some of them have says so with one of the marks below. ``GRANIAN_TEST_WIRES``, names
+with commas between, is for a quicker run over some of them.
 
 A test of an interface that runs over HTTP/1.1 does so once more with the application kept
 apart from its connections, as with I/O threads.
 """
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
@@ -35,4 +38,8 @@ def wires_of(definition: pytest.Item) -> tuple[str, ...]:
     is_async = definition.path.parent.name in ("asgi", "rsgi")
     if is_async and "http/1.1" in names and definition.get_closest_marker("on_one_loop") is None:
         names = (*names, APART)
+    chosen = os.environ.get("GRANIAN_TEST_WIRES")
+    if chosen:
+        # A test that has none of the chosen ones runs over its first: none goes untested.
+        names = tuple(name for name in names if name in chosen.split(",")) or names[:1]
     return names
