@@ -109,6 +109,7 @@ class ServerProcess:
         port: Its port; 0 for a unix socket.
         uds: Path of its unix socket, or None.
         tls: What it serves TLS with, or None.
+        http2: Whether its clients offer HTTP/2, and insist on it; needs `tls`.
     """
 
     def __init__(
@@ -123,6 +124,7 @@ class ServerProcess:
         self.tls = tls
         self.host = ""
         self.port = 0
+        self.http2 = False
 
     @property
     def pid(self) -> int:
@@ -175,6 +177,8 @@ class ServerProcess:
         settings: dict[str, object] = {"trust_env": False, "timeout": IO_TIMEOUT, **options}
         if self.tls is not None:
             settings.setdefault("verify", self.context())
+        if self.http2:
+            settings |= {"http1": False, "http2": True}
         return httpx.Client(base_url=self.url, transport=transport, **settings)  # type: ignore[arg-type]
 
     def exchange(self, request: bytes, *, half_close: bool = False) -> bytes:
