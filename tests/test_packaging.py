@@ -153,3 +153,28 @@ def test_public_names_of_the_core_exist_and_are_documented() -> None:
         value = getattr(granian_core, name)
         if inspect.isclass(value) or inspect.isroutine(value):
             assert value.__doc__, f"{name} has no docstring"
+
+
+def test_workflow_runs_what_the_local_run_does() -> None:
+    local = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    environments = tomllib.loads((ROOT / "hatch.toml").read_text(encoding="utf-8"))["envs"]
+    alone = {
+        name
+        for name, environment in environments.items()
+        if name == "core" or environment.get("template") == "core"
+    }
+
+    suites = re.search(r"for package in ([\w ]+); do\n\s+echo", local)
+    matrix = re.search(r"package: \[([\w, ]+)\]", workflow)
+    tools = re.search(r"DEBIAN_TOOLS=\(([^)]+)\)", local)
+    installed = re.search(r"apt-get install -q -y (.+)", workflow)
+
+    assert suites is not None
+    assert set(suites[1].split()) == alone
+    assert matrix is not None
+    assert set(matrix[1].split(", ")) == alone
+    assert tools is not None
+    assert installed is not None
+    needed = {pair.partition(":")[2] for pair in tools[1].split()}
+    assert needed - {"chromium", "systemd"} == set(installed[1].split())  # the image has those
