@@ -156,16 +156,16 @@ def _tables() -> str:
         if row.title != title:
             title = row.title
             text += f"\n## {title}\n\n"
-            text += "| option | variable | default | values | meaning | status |\n"
-            text += "|---|---|---|---|---|---|\n"
-        origin = "" if row.flag in GRANIAN else " (addition)"
-        flag = f"`{row.flag}`" if row.values != "bool" else f"`{row.flag}/{_no(row.flag)}`"
-        values = "" if row.values == "bool" else row.values
-        default = f"`{row.default}`" if row.default else ""
-        text += (
-            f"| {flag} | `{row.variable}` | {default} | {values} | {row.meaning} "
-            f"| {row.status}{origin} |\n"
-        )
+            text += "| option and variable | default | meaning |\n"
+            text += "|---|---|---|\n"
+        names = [row.flag, *([_no(row.flag)] if row.values == "bool" else []), row.variable]
+        # What is said of a default is text; a default itself is what one would write.
+        default = f"`{row.default}`" if row.default and " " not in row.default else row.default
+        notes = [] if row.values in ("", "bool") else [row.values]
+        if row.status == "planned" or row.flag not in GRANIAN:
+            notes.append(row.status if row.status == "planned" else "addition")
+        meaning = row.meaning + (f"<br>*{'; '.join(notes)}*" if notes else "")
+        text += f"| {'<br>'.join(f'`{name}`' for name in names)} | {default} | {meaning} |\n"
     return text
 
 

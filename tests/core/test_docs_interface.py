@@ -21,7 +21,7 @@ LINES_ALLOWED = 40
 
 def documented_code() -> str:
     """Return the first Python block of the page."""
-    match = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    match = re.search(r"```python[^\n]*\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert match is not None, "the page has no Python block"
     return match.group(1)
 

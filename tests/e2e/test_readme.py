@@ -1,12 +1,13 @@
-"""What the readme and the examples promise, run as a reader would run it."""
+"""The examples without a framework, and the commands of the readme.
+
+Its code blocks are run by `tests/docs/test_blocks.py`.
+"""
 
 from __future__ import annotations
 
 import re
-import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,36 +16,6 @@ from tests.e2e.serving import ROOT, START_TIMEOUT, STOP_TIMEOUT, Log, serving
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = ROOT / "examples"
-PAIR = re.compile(
-    r"`main\.py`:\n\n```python\n(?P<code>.*?)```\n\n```sh\ngranian (?P<options>[^#\n]*)", re.DOTALL
-)
-QUICKSTARTS = [(match["code"], shlex.split(match["options"])) for match in PAIR.finditer(README)]
-
-
-def test_readme_has_a_quickstart_for_each_interface() -> None:
-    assert [options for _, options in QUICKSTARTS] == [
-        ["--interface", "asginl", "main:app"],
-        ["main:app"],
-        ["--interface", "wsgi", "main:app"],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("code", "options", "body"),
-    [
-        (code, options, f"Hello from {name}\n")
-        for (code, options), name in zip(QUICKSTARTS, ["ASGI", "RSGI", "WSGI"], strict=True)
-    ],
-    ids=["asgi", "rsgi", "wsgi"],
-)
-def test_quickstart_serves(code: str, options: list[str], body: str, tmp_path: Path) -> None:
-    (tmp_path / "main.py").write_text(code, "utf-8")
-    interface = options[options.index("--interface") + 1] if "--interface" in options else "rsgi"
-
-    with serving(options[-1], interface=interface, cwd=tmp_path) as server, server.client() as http:
-        response = http.get("/")
-
-    assert (response.status_code, response.text) == (200, body)
 
 
 @pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
