@@ -53,6 +53,7 @@ class Session:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.encoder = Encoder()
+        self.blocks: list[bytes] = []
         self.next_id = 1
         self.used: list[int] = []
 
@@ -95,13 +96,16 @@ class Session:
         return pairs
 
     def block(self, pairs: Pairs) -> bytes:
-        """Return a field block."""
+        """Return a field block; sometimes one that was sent before, with what it inserts."""
         rng = self.rng
+        if self.blocks and rng.random() < 0.15:
+            return rng.choice(self.blocks)
         if rng.random() < 0.05:
             self.encoder.header_table_size = rng.choice((0, 100, 4096))
         if rng.random() < 0.1:
             pairs = [NeverIndexedHeaderTuple(*pair) for pair in pairs]
-        return self.encoder.encode(pairs, huffman=rng.random() < 0.7)
+        self.blocks.append(self.encoder.encode(pairs, huffman=rng.random() < 0.7))
+        return self.blocks[-1]
 
     def headers(self, stream_id: int, pairs: Pairs, *, end: bool) -> bytes:
         """Return HEADERS, sometimes padded, with a priority, or in several frames."""

@@ -21,6 +21,7 @@ from granian_core.http2.frames import (
     frame,
     settings_frame,
 )
+from granian_core.http2.hpack.encoder import WITH_INDEXING, encode_literal
 from granian_core.settings import EngineChoice
 from tests.core.http2 import grammar
 from tests.core.http2.engines import ENGINES, Recorder, bytewise, drive, meaning, random_cuts
@@ -99,6 +100,33 @@ def test_stream_may_be_reset_from_its_last_data(recorder: Recorder) -> None:
     assert [call[0] for call in recorder.calls] == ["request", "data"]
     recorder.engine.receive_data(head(3, b"/now") + frame(DATA, END_STREAM, 3, b"x"))
     assert recorder.calls[-1] == ("end", 3, None)
+
+
+def test_repeated_head_that_inserts_into_the_table_does_so_each_time(recorder: Recorder) -> None:
+    """It is not known by its bytes: what they mean to the table is not done yet."""
+    literal = encode_literal((b"x", b"1"), WITH_INDEXING)
+    request = b"\x83\x86\x84"
+    repeated = request + literal
+    blocks = [repeated, repeated, request + encode_literal((b"x", b"2"), WITH_INDEXING),
+              repeated, request + b"\xbe\xbf\xc0\xc1"]  # fmt: skip
+    for number, block in enumerate(blocks):
+        recorder.engine.receive_data(frame(HEADERS, END_HEADERS, 2 * number + 1, block))
+    *_, last = recorder.calls
+    values = [b"1", b"2", b"1", b"1"]
+    assert last[0] == "request"
+    assert last[7] == [(b"x", value) for value in values]
+
+
+def test_table_that_one_frame_empties_and_refills_is_empty(recorder: Recorder) -> None:
+    """RFC 7541 4.2: the smallest size of the time between two blocks is said, too."""
+    for stream_id in (1, 3, 5, 7):
+        recorder.engine.receive_data(head(stream_id, b"/now"))
+    recorder.engine.receive_data(settings_frame([(1, 0), (1, 4096)]))
+    recorder.output.clear()
+    recorder.engine.receive_data(head(9, b"/now"))
+    block = b"".join(recorder.output)[9:]
+    assert block[:1] == b"\x20"
+    assert block[1:4] == b"\x3f\xe1\x1f"
 
 
 def test_last_data_is_credited_to_the_connection_alone(recorder: Recorder) -> None:

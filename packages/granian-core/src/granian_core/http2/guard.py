@@ -211,6 +211,9 @@ class FrameGuard:
     def read_settings(self, flags: int, payload: bytes) -> list[tuple[int, int]]:
         """Judge a SETTINGS frame; return those of its pairs that concern us.
 
+        Of one that comes twice the last counts. A smaller table before it counts, too, and
+        comes first: it has emptied the peer's (RFC 7541 4.2).
+
         Raises:
             ConnectionFault: RFC 9113 6.5 and 6.5.2.
         """
@@ -218,6 +221,7 @@ class FrameGuard:
             raise ConnectionFault(FRAME_SIZE_ERROR, "SETTINGS of a wrong size")
         self._budget.signal_received("SETTINGS")
         settings: dict[int, int] = {}
+        smallest = MAX_PEER_TABLE
         for name, value in SETTING.iter_unpack(payload):
             if name in (ENABLE_PUSH, NO_RFC7540_PRIORITIES) and value > 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "invalid setting")
@@ -227,9 +231,13 @@ class FrameGuard:
                 raise ConnectionFault(PROTOCOL_ERROR, "invalid frame size setting")
             if name == HEADER_TABLE_SIZE:
                 settings[name] = min(value, MAX_PEER_TABLE)
+                smallest = min(smallest, value)
             elif name in (INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE_SETTING):
                 settings[name] = value
-        return list(settings.items())
+        pairs = list(settings.items())
+        if smallest < settings.get(HEADER_TABLE_SIZE, 0):
+            pairs.insert(0, (HEADER_TABLE_SIZE, smallest))
+        return pairs
 
 
 def depends_on(payload: bytes, start: int) -> int:

@@ -33,7 +33,15 @@ class HeadReader:
         extended_connect: As for `read_request`.
     """
 
-    __slots__ = ("_decoder", "_extended_connect", "_generation", "_heads", "_limit", "_settings")
+    __slots__ = (
+        "_decoder",
+        "_extended_connect",
+        "_generation",
+        "_heads",
+        "_limit",
+        "_repeatable",
+        "_settings",
+    )
 
     def __init__(self, settings: HTTP2Settings, list_limit: int, extended_connect: bool) -> None:
         self._settings = settings
@@ -45,6 +53,8 @@ class HeadReader:
         # By field block, without and with END_STREAM, for one generation of the table.
         self._heads: tuple[Remembered, Remembered] = ({}, {})
         self._generation = 0
+        # Whether the block decoded last left the table as it was.
+        self._repeatable = False
 
     def known(self, block: bytes, ended: int) -> Request | None:
         """Return a head if it was read before.
@@ -69,25 +79,31 @@ class HeadReader:
         Raises:
             ConnectionFault: It is invalid, or too large.
         """
+        decoder = self._decoder
+        generation = decoder.generation
         try:
-            fields = self._decoder.decode(block)
+            fields = decoder.decode(block)
         except FieldSectionBombError:
             fields = None
         except HPACKError as exc:
             raise ConnectionFault(COMPRESSION_ERROR, str(exc)) from exc
         if fields is None or len(fields) > self._limit:
             raise ConnectionFault(ENHANCE_YOUR_CALM, "field section too large")
+        self._repeatable = generation == decoder.generation
         return fields
 
     def judge(self, block: bytes, fields: Fields, ended: int) -> Request:
-        """Judge a decoded head, and remember it for when the same bytes come again.
+        """Judge the head decoded last, and remember it for when the same bytes come again.
 
-        Not one with a never-indexed field, which asks to be kept nowhere.
+        Not one that changes the table, which it has to do each time; nor one with a
+        never-indexed field, which asks to be kept nowhere.
 
         Raises:
             StreamFault: It is malformed.
         """
         request = read_request(fields, bool(ended), self._settings, self._extended_connect)
+        if not self._repeatable:
+            return request
         heads = self._heads[ended]
         generation = self._decoder.generation
         if self._generation != generation or len(heads) >= MAX_HEADS:

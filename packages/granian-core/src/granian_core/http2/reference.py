@@ -42,6 +42,7 @@ from granian_core.http2.frames import (
     END_STREAM,
     FRAME_HEADER,
     GOAWAY,
+    HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     MAX_CONCURRENT_STREAMS,
@@ -350,6 +351,9 @@ class ReferenceEngine(H2Sender):
             return
         # Counting makes h2 forget closed streams, whose windows would else overflow, too.
         assert self._h2.open_inbound_streams >= 0
+        if settings and settings[0][0] == HEADER_TABLE_SIZE:
+            # The smaller one of two in a frame, of which h2 sees the last alone.
+            self._h2.encoder.header_table_size = settings[0][1]
         for event in self._feed(settings_frame(settings)):
             if isinstance(event, RemoteSettingsChanged) and settings:
                 self._handler.on_window(0)
