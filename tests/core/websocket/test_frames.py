@@ -346,6 +346,8 @@ DEFLATED = [
         text("Hello"),
         text("Hello"),
     ),
+    packed("7.2.3.4-final-blocks", frame(TEXT, b"\x03\x00" * 16, rsv=4), text("")),
+    packed("limit-final-blocks", frame(TEXT, b"\x03\x00" * 17, rsv=4), ("error", 1008)),
     packed("6-uncompressed-still-allowed", frame(TEXT, b"Hello"), text("Hello")),
     packed("6-binary", frame(BINARY, deflated(b"\xff" * 50), rsv=4), binary(b"\xff" * 50)),
     packed("6-empty", frame(TEXT, b"\x00", rsv=4), text("")),

@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from granian_core.websocket.contract import INVALID_DATA, MESSAGE_TOO_BIG
+from granian_core.websocket.contract import INVALID_DATA, MESSAGE_TOO_BIG, POLICY_VIOLATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +31,9 @@ RATIO_FREE: Final = 1_048_576
 """Bytes of a message up to which any ratio is fine."""
 MIN_COMPRESSED: Final = 64
 """Messages below this size, in bytes, gain nothing from compression."""
+
+MAX_FINAL_BLOCKS: Final = 16
+"""Final blocks of one message (RFC 7692 7.2.3.4): each starts zlib anew. Senders make one at most."""
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 """RFC 7692 7.2.2: what the sender has removed from the end of a message."""
@@ -153,7 +156,16 @@ class Inflater:
         settings: The message limit and the ratio.
     """
 
-    __slots__ = ("_bits", "_inflated", "_limit", "_ratio", "_taken", "_takeover", "_zlib")
+    __slots__ = (
+        "_bits",
+        "_finals",
+        "_inflated",
+        "_limit",
+        "_ratio",
+        "_taken",
+        "_takeover",
+        "_zlib",
+    )
 
     def __init__(self, parameters: DeflateParameters, settings: WebSocketSettings) -> None:
         # A window of 256 bytes is read with one of 512, as zlib does by itself.
@@ -163,17 +175,18 @@ class Inflater:
         self._ratio = settings.max_inflate_ratio
         self._taken = 0
         self._inflated = 0
+        self._finals = 0
         self._zlib: zlib._Decompress | None = None
 
     def begin(self) -> None:
         """Count anew: a message begins."""
-        self._taken = self._inflated = 0
+        self._taken = self._inflated = self._finals = 0
 
     def inflate(self, data: bytes | bytearray) -> bytes:
         """Inflate a piece of the message.
 
         Raises:
-            InflateError: It is malformed (1007), or too much (1009).
+            InflateError: It is malformed (1007), too much (1009), or in too many streams (1008).
         """
         self._taken += len(data)
         return self._inflate(data)
@@ -205,6 +218,9 @@ class Inflater:
                 raise InflateError(MESSAGE_TOO_BIG, "inflates to too much")
             if decompressor.eof:
                 # RFC 7692 7.2.3.4: a final block ends a stream, not the message.
+                self._finals += 1
+                if self._finals > MAX_FINAL_BLOCKS:
+                    raise InflateError(POLICY_VIOLATION, "too many final blocks")
                 data = decompressor.unused_data
                 self._zlib = None
                 if not data:
