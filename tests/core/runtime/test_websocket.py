@@ -201,6 +201,73 @@ def test_the_applications_close_and_its_end() -> None:
     run("asyncio", main)
 
 
+def test_after_its_own_close_the_application_learns_how_the_peer_answered() -> None:
+    async def main() -> None:
+        codes: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def closes(stream: WebSocketStream) -> None:
+            stream.accept()
+            stream.close(4000)
+            with pytest.raises(WebSocketClosed):
+                await stream.receive()
+            await until(lambda: stream.close_code != 1006)
+            codes.set_result(stream.close_code)
+
+        async with opened(closes) as (_, client):
+            await accepted(client)
+            assert await read_frame(client) == (CLOSE, b"\x0f\xa0")
+            client.send(frame(CLOSE, b"\x0f\xa1bye"))
+            assert await codes == 4001
+
+    run("asyncio", main)
+
+
+def test_an_application_that_only_sends_learns_of_the_drain_at_once() -> None:
+    async def main() -> None:
+        learned = asyncio.Event()
+
+        async def waits(stream: WebSocketStream) -> None:
+            stream.accept()
+            await until(lambda: stream.closed)
+            assert not stream.closed_here
+            learned.set()
+
+        async with opened(waits) as (subject, client):
+            await accepted(client)
+            stopping = asyncio.ensure_future(subject.server.stop(2 * PATIENCE))
+            assert await read_frame(client) == (CLOSE, b"\x03\xf4")
+            await asyncio.wait_for(learned.wait(), PATIENCE)  # before the client has answered
+            client.send(frame(CLOSE, b"\x03\xf4"))
+            await stopping
+
+    run("asyncio", main)
+
+
+def test_an_application_that_does_not_receive_learns_of_the_end_at_once() -> None:
+    """What it has not received still comes first."""
+
+    async def main() -> None:
+        received: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        async def ignores(stream: WebSocketStream) -> None:
+            stream.accept()
+            await until(lambda: stream.closed)
+            count = 0
+            with contextlib.suppress(WebSocketClosed):
+                while True:
+                    count += len(await stream.receive())
+            received.set_result(count)
+            assert stream.close_code == 4001
+
+        async with opened(ignores) as (_, client):
+            await accepted(client)
+            client.send(frame(BINARY, bytes(RECEIVE_WINDOW)) + frame(TEXT, b"last"))
+            client.send(frame(CLOSE, b"\x0f\xa1bye"))
+            assert await received == RECEIVE_WINDOW + 4
+
+    run("asyncio", main)
+
+
 def test_mistakes_raise_where_they_are_made() -> None:
     async def mistakes(stream: WebSocketStream) -> None:
         with pytest.raises(LocalProtocolError):

@@ -163,7 +163,7 @@ class RemoteWebSocket(WebSocketStream):
                 self.wake_writers()
 
     def closing(self) -> None:
-        """The server itself has begun to close."""
+        """The server has begun to close, or the end comes behind messages on their way."""
         if self._remote is not None and self._remote.state == OPEN:
             self._remote.state = CLOSING
 
@@ -220,6 +220,7 @@ class WebSocketRelay:
         "_context",
         "_done",
         "_draining",
+        "_received_all",
         "_receiving",
         "_room",
         "_taken",
@@ -244,8 +245,10 @@ class WebSocketRelay:
         self._unread = 0
         self._taken = 0
         self._told_closing = False
+        self._received_all = False
         self.handshake = HandshakeRelay(websocket.request, context, io)
         self.far = RemoteWebSocket(self, context, io)
+        websocket.watcher = self._changed
 
     async def run(self) -> None:
         """Stand in for the application until that is done."""
@@ -256,6 +259,7 @@ class WebSocketRelay:
             self._application.post(self.far.cancel)
             raise
         finally:
+            self._websocket.watcher = None
             self.handshake.end()
             for task in (self._receiving, self._draining):
                 if task is not None:
@@ -287,9 +291,6 @@ class WebSocketRelay:
             websocket.send(message)
         except LocalProtocolError as exc:
             logger.debug("%s: %s", websocket.client, exc)
-        if websocket.closed and not self._told_closing:
-            self._told_closing = True
-            self._application.post(self.far.closing)
         self._taken += len(message)
         if self._draining is not None:
             return
@@ -342,12 +343,19 @@ class WebSocketRelay:
                     self._room = websocket.request.carrier.loop.create_future()
                     await self._room
         except WebSocketClosed:
-            session = websocket.session
-            # After a close of the application's own, the end is still to come: it knows.
-            if session is not None and session.state == CLOSED:
-                self._application.post(
-                    self.far.end, session.code, session.reason, session.peer_closed
-                )
+            # After a close of the application's own, the end is still to come.
+            self._received_all = True
+            self._changed()
+
+    def _changed(self) -> None:
+        """Pass on that nothing can be sent any more, and the end behind all messages."""
+        session = self._websocket.session
+        assert session is not None
+        if session.state == CLOSED and self._received_all:
+            self._application.post(self.far.end, session.code, session.reason, session.peer_closed)
+        elif not session.closed_here and not self._told_closing:
+            self._told_closing = True
+            self._application.post(self.far.closing)
 
     def _gather(self, messages: list[str | bytes]) -> None:
         size = len(messages[0])

@@ -82,6 +82,8 @@ class WebSocketStream:
         session: The open WebSocket; None before it is accepted.
         task: The application's task, while there is one.
         cancelled: The server itself cancelled the task (a shutdown deadline).
+        watcher: Called when the server begins to close, and when the WebSocket has ended;
+            for who stands in for an application that is elsewhere.
     """
 
     __slots__ = (
@@ -109,6 +111,7 @@ class WebSocketStream:
         "subprotocols",
         "task",
         "tls",
+        "watcher",
     )
 
     method = "GET"
@@ -135,6 +138,7 @@ class WebSocketStream:
         self.session: WebSocketSession | None = None
         self.task: asyncio.Task[None] | None = None
         self.cancelled = False
+        self.watcher: Callable[[], None] | None = None
         self._context = context
         self._engine_class = engine_class
         self._open_link = open_link
@@ -378,6 +382,8 @@ class WebSocketStream:
         self._ended = True
         self._wake_receiver()
         self.wake_writers()
+        if self.watcher is not None:
+            self.watcher()
 
     # -- called by the carrier and the server --------------------------------------
 
@@ -397,6 +403,8 @@ class WebSocketStream:
         """The server leaves: close with 1012, and wait for the peer's answer."""
         if self.session is not None:
             self.session.close(SERVICE_RESTART, "", by_server=True)
+            if self.watcher is not None:
+                self.watcher()
 
     def release(self) -> None:
         """The application is done: what carries the WebSocket need not count it any more."""
