@@ -170,13 +170,14 @@ class Exchange:
 
     def _head(self, status: int, headers: Headers, reason: bytes | None) -> ResponseHead:
         """Return what is known of a final response head before its length is."""
+        head = response_head(status, headers, reason)
         if status < 300 and (status < 200 or self.websocket is not None):
             raise LocalProtocolError(
                 f"{status} is not a final response status"
                 if status < 200
                 else f"{status} would accept the WebSocket, which a denial must not"
             )
-        return response_head(status, headers, reason)
+        return head
 
     def accept(self, headers: Headers) -> None:
         """Send the head that accepts an extended CONNECT (RFC 8441 5)."""
@@ -271,7 +272,7 @@ class Exchange:
 
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
-        return BlockingStream(stream)
+        return BlockingStream(stream, self.connection.channel)
 
     # -- called by the connection ---------------------------------------------------
 
