@@ -71,6 +71,24 @@ def test_websockets_come_back(command: list[str]) -> None:
             assert http.get("/").status_code == 426
 
 
+def test_a_chat_reaches_everybody_from_a_static_page() -> None:
+    client = pytest.importorskip("websockets.sync.client")
+    (command,) = commands("chat_app.py")
+    with serving(command[-1], *command[2:-1], interface=command[1]) as server:
+        with server.client() as http:
+            assert http.get("/").headers["location"] == "/pages/"
+            page = http.get("/pages/")
+        assert (page.status_code, page.headers["content-type"][:9]) == (200, "text/html")
+        assert "new WebSocket" in page.text
+        url = server.url.replace("http", "ws") + "/chat"
+        with (
+            client.connect(url, proxy=None, open_timeout=IO_TIMEOUT) as one,
+            client.connect(url, proxy=None, open_timeout=IO_TIMEOUT) as other,
+        ):
+            other.send("hello")
+            assert [one.recv(IO_TIMEOUT), other.recv(IO_TIMEOUT)] == ["hello", "hello"]
+
+
 def test_the_embedded_server_counts() -> None:
     process = subprocess.Popen(
         [sys.executable, "-u", str(EXAMPLES / "embedded.py"), "0"],
