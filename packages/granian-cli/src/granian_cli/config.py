@@ -14,7 +14,7 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from granian_cli.settings import (
     ApplicationSettings,
@@ -36,6 +36,10 @@ from granian_core.settings import (
     TLSSettings,
     WebSocketSettings,
 )
+from granian_core.sockets import format_address
+
+if TYPE_CHECKING:
+    from granian_core.stream import Address
 
 LOOPS = ("auto", "asyncio", "rloop", "uvloop", "winloop")
 
@@ -88,6 +92,12 @@ class Configuration:
         if self.runtime.backpressure is not None:
             return self.runtime.backpressure
         return max(1, self.network.backlog // self.processes.workers)
+
+    def url(self, address: Address) -> str:
+        """Return a bound address as the log and the process title show it."""
+        text = format_address(address)
+        scheme = "https" if self.tls.enabled else "http"
+        return text if address[1] is None else f"{scheme}://{text}"
 
     def server_config(self, access_log_format: str | None) -> ServerConfig:
         """Return what `granian_core.Server` needs of this."""

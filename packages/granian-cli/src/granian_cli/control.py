@@ -19,16 +19,14 @@ class SharedFloat(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSpec:
-    """Everything that a worker process is started with; picklable while it is spawned."""
+class Assignment:
+    """What a worker is to do; picklable while it is spawned."""
 
     configuration: Configuration
     number: int
     """Of the worker's slot, from 1."""
     sockets: tuple[socket.socket, ...]
     """Bound, owned by the supervisor, shared by all workers."""
-    control: Connection
-    """The worker's end of the control pipe. It closes when the supervisor dies."""
     log_config: Mapping[str, Any] | None = None
     loader: Callable[[], object] | None = None
     """Makes the application, instead of importing the target."""
@@ -36,6 +34,34 @@ class WorkerSpec:
     """Process title, where titles can be set."""
     max_requests: int | None = None
     """Number of requests, jitter included, after which the worker asks to be replaced."""
+
+    def equipped(
+        self,
+        control: Connection,
+        heartbeat: SharedFloat | None,
+        inherited: tuple[Connection, ...] = (),
+    ) -> WorkerSpec:
+        """Return it with what one worker has to talk to the supervisor."""
+        return WorkerSpec(
+            configuration=self.configuration,
+            number=self.number,
+            sockets=self.sockets,
+            log_config=self.log_config,
+            loader=self.loader,
+            title=self.title,
+            max_requests=self.max_requests,
+            control=control,
+            heartbeat=heartbeat,
+            inherited=inherited,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec(Assignment):
+    """Everything that a worker is started with; picklable while it is spawned."""
+
+    control: Connection
+    """The worker's end of the control pipe. It closes when the supervisor dies."""
     heartbeat: SharedFloat | None = None
     """Where the worker's loop writes the monotonic time, for the watchdog."""
     inherited: tuple[Connection, ...] = ()

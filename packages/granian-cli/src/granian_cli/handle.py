@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Protocol
 
+from granian_cli.control import DumpMessage, StopMessage
+
 if TYPE_CHECKING:
-    from granian_cli.config import Configuration
+    from granian_cli.control import Assignment, SharedFloat
 
 
 class WorkerHandle(Protocol):
@@ -19,19 +21,8 @@ class WorkerHandle(Protocol):
     connection: Connection | None
     """Our end of the control pipe; None once the worker has closed its end."""
 
-    def start(
-        self,
-        *,
-        configuration: Configuration,
-        number: int,
-        sockets: tuple[socket.socket, ...],
-        log_config: Mapping[str, Any] | None,
-        loader: Callable[[], object] | None,
-        title: str | None,
-        max_requests: int | None,
-        others: tuple[Connection, ...],
-    ) -> None:
-        """Start the worker; arguments as in `WorkerSpec`, *others* being pipes of ours.
+    def start(self, assignment: Assignment, others: tuple[Connection, ...]) -> None:
+        """Start the worker; *others* are ends of pipes that are ours alone.
 
         Raises:
             OSError: The system has no room for it.
@@ -73,7 +64,7 @@ class WorkerHandle(Protocol):
 
 
 class ControlPipe:
-    """The supervisor's end of a control pipe.
+    """The supervisor's end of a control pipe, and the heartbeat beside it.
 
     Attributes:
         connection: The end itself; None once either side has closed.
@@ -81,6 +72,20 @@ class ControlPipe:
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
+        self._heartbeat: SharedFloat | None = None
+
+    @property
+    def last_beat(self) -> float:
+        """Monotonic time at which the worker's loop was last seen alive."""
+        return self._heartbeat.value if self._heartbeat is not None else time.monotonic()
+
+    def stop(self, *, final: bool) -> None:
+        """Tell the worker to drain and leave."""
+        self.send(StopMessage(final))
+
+    def dump(self) -> None:
+        """Tell the worker to write its state to the log."""
+        self.send(DumpMessage())
 
     def messages(self) -> Iterator[object]:
         """Yield what the worker has said and we have not read."""

@@ -6,15 +6,13 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from granian_cli.control import DumpMessage, SharedFloat, StopMessage, WorkerSpec
 from granian_cli.handle import ControlPipe
 from granian_cli.signals import handled_signals
 from granian_cli.worker import run_worker
@@ -22,7 +20,7 @@ from granian_cli.worker import run_worker
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
 
-    from granian_cli.config import Configuration
+    from granian_cli.control import Assignment, WorkerSpec
 
 PROCESS_NAME = "granian-worker"
 
@@ -66,41 +64,19 @@ class WorkerProcess(ControlPipe):
         self._context = context
         self._entry = entry
         self._process: BaseProcess | None = None
-        self._heartbeat: SharedFloat | None = None
 
-    def start(
-        self,
-        *,
-        configuration: Configuration,
-        number: int,
-        sockets: tuple[socket.socket, ...],
-        log_config: Mapping[str, Any] | None,
-        loader: Callable[[], object] | None,
-        title: str | None,
-        max_requests: int | None,
-        others: tuple[Connection, ...],
-    ) -> None:
-        """Start the process; arguments as in `WorkerSpec`, *others* being pipes of ours.
+    def start(self, assignment: Assignment, others: tuple[Connection, ...]) -> None:
+        """Start the process; *others* are ends of pipes that a forked child has to close.
 
         Raises:
             OSError: The system has no room for it.
         """
-        if configuration.processes.workers_watchdog_timeout is not None:
+        if assignment.configuration.processes.workers_watchdog_timeout is not None:
             self._heartbeat = self._context.RawValue("d", time.monotonic())
         self.connection, theirs = multiprocessing.Pipe()
         forks = self._context.get_start_method() == "fork"
-        spec = WorkerSpec(
-            configuration=configuration,
-            number=number,
-            sockets=sockets,
-            control=theirs,
-            log_config=log_config,
-            loader=loader,
-            title=title,
-            max_requests=max_requests,
-            heartbeat=self._heartbeat,
-            inherited=(*others, self.connection) if forks else (),
-        )
+        inherited = (*others, self.connection) if forks else ()
+        spec = assignment.equipped(theirs, self._heartbeat, inherited)
         self._process = self._context.Process(  # type: ignore[attr-defined]
             target=self._entry or run_worker, args=(spec,), name=PROCESS_NAME
         )
@@ -130,19 +106,6 @@ class WorkerProcess(ControlPipe):
         """How the process ended, negative for a signal; None while it runs."""
         assert self._process is not None
         return self._process.exitcode
-
-    @property
-    def last_beat(self) -> float:
-        """Monotonic time at which the worker's loop was last seen alive."""
-        return self._heartbeat.value if self._heartbeat is not None else time.monotonic()
-
-    def stop(self, *, final: bool) -> None:
-        """Tell the worker to drain and leave."""
-        self.send(StopMessage(final))
-
-    def dump(self) -> None:
-        """Tell the worker to write its state to the log."""
-        self.send(DumpMessage())
 
     def dump_stacks(self) -> None:
         """Have faulthandler write the worker's stacks, even while its loop is blocked."""

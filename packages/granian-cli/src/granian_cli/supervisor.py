@@ -21,7 +21,7 @@ from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from granian_cli import machine, states
-from granian_cli.control import FailedMessage, ReadyMessage, RetireMessage
+from granian_cli.control import Assignment, FailedMessage, ReadyMessage, RetireMessage
 from granian_cli.environ import EnvFiles
 from granian_cli.errors import WorkerError
 from granian_cli.gate import UnixGate
@@ -36,12 +36,7 @@ from granian_cli.titles import process_title, set_process_title
 from granian_cli.watch import Watcher
 from granian_core.errors import ConfigurationError, FatalError
 from granian_core.log import configure_logging
-from granian_core.sockets import (
-    bind_tcp,
-    bind_unix,
-    format_address,
-    local_address,
-)
+from granian_core.sockets import bind_tcp, bind_unix, local_address
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
@@ -220,17 +215,11 @@ class Supervisor:
         else:
             self._sockets = bind_tcp(network.host, network.port)
         cleanup.callback(self._close_sockets)
-        addresses = [self._url(sock) for sock in self._sockets]
+        addresses = [self.configuration.url(address) for address in self.addresses]
         for address in addresses:
             logger.info("Listening at: %s", address)
         self._title = process_title(self.configuration, ",".join(addresses))
         set_process_title(self._title)
-
-    def _url(self, sock: socket.socket) -> str:
-        address = local_address(sock)
-        text = format_address(address)
-        scheme = "https" if self.configuration.tls.enabled else "http"
-        return text if address[1] is None else f"{scheme}://{text}"
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
@@ -246,7 +235,7 @@ class Supervisor:
             self._next_sample = now + processes.rss_sample_interval
         if processes.workers_watchdog_timeout is not None:
             self._next_check = now + processes.workers_watchdog_timeout / CHECKS_PER_TIMEOUT
-        self._addresses = ", ".join(self._url(sock) for sock in self._sockets)
+        self._addresses = ", ".join(map(self.configuration.url, self.addresses))
         self._apply(states.Start())
         while self._state.phase is not states.Phase.STOPPED:
             self._wait(signals)
@@ -413,14 +402,16 @@ class Supervisor:
         watcher = self._watcher.connection if self._watcher is not None else None
         try:
             process.start(
-                configuration=self.configuration,
-                number=slot,
-                sockets=tuple(self._sockets),
-                log_config=self._log_config,
-                loader=self._loader,
-                title=None if self._title is None else f"{self._title} worker-{slot}",
-                max_requests=self._draw_max_requests(),
-                others=others if watcher is None else (*others, watcher),
+                Assignment(
+                    configuration=self.configuration,
+                    number=slot,
+                    sockets=tuple(self._sockets),
+                    log_config=self._log_config,
+                    loader=self._loader,
+                    title=None if self._title is None else f"{self._title} worker-{slot}",
+                    max_requests=self._draw_max_requests(),
+                ),
+                others if watcher is None else (*others, watcher),
             )
         except OSError as exc:
             process.close()

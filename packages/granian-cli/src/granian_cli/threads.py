@@ -17,22 +17,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import faulthandler
 import gc
 import logging
 import multiprocessing
 import os
-import socket
 import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from granian_cli.control import DumpMessage, StopMessage, WorkerSpec
 from granian_cli.handle import ControlPipe
 from granian_cli.titles import set_thread_title
 from granian_cli.worker import (
@@ -47,6 +46,7 @@ from granian_core.errors import ConfigurationError, FatalError
 
 if TYPE_CHECKING:
     from granian_cli.config import Configuration
+    from granian_cli.control import Assignment, WorkerSpec
 
 logger = logging.getLogger("_granian.worker")
 
@@ -164,42 +164,26 @@ class WorkerThread(ControlPipe):
         self._thread: threading.Thread | None = None
         self._sentinel: Connection | None = None
         self._ended: Connection | None = None
-        self._heartbeat: Heartbeat | None = None
         self._exitcode: int | None = None
 
-    def start(
-        self,
-        *,
-        configuration: Configuration,
-        number: int,
-        sockets: tuple[socket.socket, ...],
-        log_config: Mapping[str, Any] | None,
-        loader: Callable[[], object] | None,
-        title: str | None,
-        max_requests: int | None,
-        others: tuple[Connection, ...],
-    ) -> None:
+    def start(self, assignment: Assignment, others: tuple[Connection, ...]) -> None:
         """Start the thread; see `granian_cli.handle.WorkerHandle`.
 
         The logging, the title and the pipes of others are the process's.
         """
-        if configuration.processes.workers_watchdog_timeout is not None:
+        if assignment.configuration.processes.workers_watchdog_timeout is not None:
             self._heartbeat = Heartbeat(time.monotonic())
         self._sentinel, self._ended = multiprocessing.Pipe(duplex=False)
         self.connection, theirs = multiprocessing.Pipe()
-        for sock in sockets:
+        for sock in assignment.sockets:
             sock.setblocking(False)  # as `listen` does: the other workers' copies must stay so
-        spec = WorkerSpec(
-            configuration=configuration,
-            number=number,
-            sockets=tuple(sock.dup() for sock in sockets),
-            control=theirs,
-            loader=loader,
-            max_requests=max_requests,
-            heartbeat=self._heartbeat,
-        )
+        own = tuple(sock.dup() for sock in assignment.sockets)
+        spec = dataclasses.replace(assignment, sockets=own).equipped(theirs, self._heartbeat)
         self._thread = threading.Thread(
-            target=self._run, args=(spec, self._ended), name=f"{THREAD_NAME}{number}", daemon=True
+            target=self._run,
+            args=(spec, self._ended),
+            name=f"{THREAD_NAME}{assignment.number}",
+            daemon=True,
         )
         try:
             self._thread.start()
@@ -237,19 +221,6 @@ class WorkerThread(ControlPipe):
     def exitcode(self) -> int | None:
         """How the thread ended; None while it runs and is not left behind."""
         return self._exitcode
-
-    @property
-    def last_beat(self) -> float:
-        """Monotonic time at which the worker's loop was last seen alive."""
-        return self._heartbeat.value if self._heartbeat is not None else time.monotonic()
-
-    def stop(self, *, final: bool) -> None:
-        """Tell the worker to drain and leave."""
-        self.send(StopMessage(final))
-
-    def dump(self) -> None:
-        """Tell the worker to write its state to the log."""
-        self.send(DumpMessage())
 
     def dump_stacks(self) -> None:
         """Write the stacks of all threads."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import threading
@@ -25,8 +26,9 @@ from granian_core.errors import ConfigurationError, FatalError
 from granian_core.filethreads import limit_file_threads
 from granian_core.interface import InterfaceOptions, load_interface
 from granian_core.log import configure_logging
+from granian_core.runtime.server import ThreadedServer
 from granian_core.server import Server as CoreServer
-from granian_core.sockets import bind_tcp, bind_unix, format_address, local_address, unlink_unix
+from granian_core.sockets import bind_tcp, bind_unix, local_address, unlink_unix
 
 if TYPE_CHECKING:
     import socket
@@ -138,10 +140,6 @@ class Server(Hooks):
         if threads is not None and threads > 1:
             logger.error("The interface %s has one blocking thread", name)
             raise ConfigurationError("blocking_threads", threads, "leave it out")
-        if self.configuration.runtime.runtime_threads > 1:
-            raise ConfigurationError(
-                "runtime_threads", None, "an embedded server runs on the loop that embeds it"
-            )
 
     # -- what people read ---------------------------------------------------------------
 
@@ -201,7 +199,8 @@ class Server(Hooks):
         """Serve until `stop`; cancelling it stops gracefully, too.
 
         Args:
-            spawn_target: Makes a worker, called as `granian_core.Server` is; that by default.
+            spawn_target: Makes a worker, called as `granian_core.Server` is; that by default, or
+                with *runtime_threads* one with I/O threads.
 
         Raises:
             FatalError: The address can not be bound, or the application refused to start.
@@ -218,13 +217,20 @@ class Server(Hooks):
             orders: asyncio.Queue[Order] = asyncio.Queue()
             self._orders = orders
         try:
-            await self._serve(orders, spawn_target or CoreServer)
+            await self._serve(orders, spawn_target or self._server_class(self._loop))
         finally:
             with self._lock:
                 self._loop = self._orders = None
             self.started = asyncio.Event()
 
     # -- serving ------------------------------------------------------------------------
+
+    def _server_class(self, loop: asyncio.AbstractEventLoop) -> Callable[..., CoreServer]:
+        """Return what makes a worker; loops of I/O threads are of the running one's kind."""
+        threads = self.configuration.runtime.runtime_threads
+        if threads == 1:
+            return CoreServer
+        return functools.partial(ThreadedServer, threads=threads, new_loop=type(loop))
 
     async def _serve(self, orders: asyncio.Queue[Order], make: Callable[..., CoreServer]) -> None:
         log = self.configuration.log
@@ -325,13 +331,7 @@ class Server(Hooks):
         else:
             self._sockets = bind_tcp(network.host, network.port)
         for sock in self._sockets:
-            logger.info("Listening at: %s", self._url(sock))
-
-    def _url(self, sock: socket.socket) -> str:
-        address = local_address(sock)
-        text = format_address(address)
-        scheme = "https" if self.configuration.tls.enabled else "http"
-        return text if address[1] is None else f"{scheme}://{text}"
+            logger.info("Listening at: %s", self.configuration.url(local_address(sock)))
 
     def _release(self) -> None:
         """Close the sockets, and remove the file of a unix socket."""
