@@ -1,8 +1,10 @@
 """Hold the two HTTP/1.1 engines against each other for as long as you like.
 
 Valid streams are generated, damaged, cut and fed to both engines, which must make the
-same calls and never raise. With atheris installed, its coverage-guided input takes the
-place of the random damage. Every failure is printed with the bytes that show it::
+same calls and never raise. A third of the cases are a client that asks again and again, each
+time in a piece of its own: a head is then judged by the one before it. With atheris installed,
+its coverage-guided input takes the place of the random damage. Every failure is printed with
+the bytes that show it::
 
     python scripts/fuzz_http1.py --seconds 60
     python scripts/fuzz_http1.py --count 1000000 --seed 7
@@ -11,17 +13,14 @@ place of the random damage. Every failure is printed with the bytes that show it
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import random
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from granian_core.settings import HTTP1Settings, Limits
+from scripts.fuzzing import ROOT, Fuzzer
 from tests.core.http1 import grammar
 from tests.core.http1.engines import ENGINES, bytewise, drive, random_cuts
 
@@ -29,19 +28,28 @@ CONFIGURATIONS = (
     (HTTP1Settings(), Limits()),
     (HTTP1Settings(max_buffer_size=8192, max_fields=4), Limits(request_line=256)),
 )
-REPORT_EVERY = 10_000
-"""Cases between two lines of progress."""
 
 
-def check(wire: bytes, rng: random.Random) -> None:
-    """Feed *wire* to both engines in several cuts.
+def make(rng: random.Random) -> list[bytes]:
+    """Return what one client sends, in pieces."""
+    if rng.random() < 0.33:
+        return grammar.repeated(rng)
+    return [grammar.mutate(rng, grammar.stream(rng, most=3)[0])]
+
+
+def check(deliveries: list[bytes], rng: random.Random) -> None:
+    """Feed a stream to both engines in several cuts.
 
     Raises:
         AssertionError: They disagree, or call after an error; or whatever leaves an engine.
     """
     configuration = rng.choice(CONFIGURATIONS)
+    wire = b"".join(deliveries)
     whole = drive(ENGINES["fast"], [wire], *configuration, eof=True)
     assert drive(ENGINES["reference"], [wire], *configuration, eof=True) == whole, "engines"
+    if len(deliveries) > 1:
+        ours = drive(ENGINES["fast"], deliveries, *configuration, eof=True)
+        assert ours == whole, "fast, as delivered"
     pieces = random_cuts(wire, rng)
     assert drive(ENGINES["fast"], pieces, *configuration, eof=True) == whole, "fast, cut"
     assert drive(ENGINES["reference"], pieces, *configuration, eof=True) == whole, "reference, cut"
@@ -50,57 +58,21 @@ def check(wire: bytes, rng: random.Random) -> None:
         assert drive(ENGINES["fast"], pieces, *configuration, eof=True) == whole, "fast, bytes"
 
 
-def run(seed: int, count: int | None, seconds: float | None) -> int:
-    """Fuzz until *count* cases or *seconds* are over; return how many failed."""
-    start = time.monotonic()
-    done = failures = 0
-    while (count is None or done < count) and (
-        seconds is None or time.monotonic() - start < seconds
-    ):
-        rng = random.Random(f"{seed}:{done}")  # noqa: S311 - repeatable, not secret
-        wire = grammar.mutate(rng, grammar.stream(rng, most=3)[0])
-        try:
-            check(wire, rng)
-        except Exception as exc:  # anything that leaves an engine is a finding
-            failures += 1
-            print(f"case {seed}:{done}: {type(exc).__name__}: {exc}\n  {wire!r}", flush=True)
-        done += 1
-        if done % REPORT_EVERY == 0:
-            print(f"{done} cases, {failures} failures", flush=True)
-    print(f"{done} cases, {failures} failures, {time.monotonic() - start:.0f} s, seed {seed}")
-    return failures
+def take(data: bytes) -> None:
+    """Check any bytes, cut where requests end."""
+    deliveries = [part + b"\r\n\r\n" for part in data.split(b"\r\n\r\n")]
+    deliveries[-1] = deliveries[-1][:-4]
+    check(deliveries, random.Random(data))  # noqa: S311 - repeatable, not secret
 
 
-def run_atheris(arguments: list[str]) -> None:
-    """Fuzz with coverage guidance; never returns."""
-    try:
-        atheris: Any = importlib.import_module("atheris")
-    except ImportError:
-        sys.exit("atheris is not installed")
-
-    def one(data: bytes) -> None:
-        check(data, random.Random(len(data)))  # noqa: S311 - repeatable, not secret
-
-    atheris.Setup([sys.argv[0], *arguments], one)
-    atheris.Fuzz()
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description="Differential fuzzing of the HTTP/1.1 engines.")
-    parser.add_argument("--seconds", type=float, help="stop after this many seconds")
-    parser.add_argument("--count", type=int, help="stop after this many cases")
-    parser.add_argument("--seed", type=int, default=0, help="choose other cases")
-    parser.add_argument("--atheris", action="store_true", help="pass the rest to atheris")
-    options, rest = parser.parse_known_args()
-    if options.atheris:
-        run_atheris(rest)
-    if rest:
-        parser.error(f"unknown arguments: {' '.join(rest)}")
-    if options.count is None and options.seconds is None:
-        options.count = 100_000
-    return 1 if run(options.seed, options.count, options.seconds) else 0
-
+FUZZER = Fuzzer(
+    "the HTTP/1.1 engines",
+    make,
+    check,
+    take,
+    ROOT / "tests/core/http1/corpus.txt",
+    "granian_core.http1",
+)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(FUZZER.main())

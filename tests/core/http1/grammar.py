@@ -27,6 +27,14 @@ SNIPPETS = (
 """What a mutation inserts: the pieces that framing is made of, right and wrong."""
 
 
+LINES = (
+    b"GET / HTTP/1.0", b"GET * HTTP/1.1", b"OPTIONS * HTTP/1.1", b"CONNECT a:1 HTTP/1.1",
+    b"GET http://b/ HTTP/1.1", b"GET / HTTP/2.0", b"GET  / HTTP/1.1", b"POST / HTTP/1.1", b"GET /",
+    b"\r\nGET / HTTP/1.1", b"GET /#a HTTP/1.1", b"HEAD / HTTP/1.1", b"", b" GET / HTTP/1.1",
+)  # fmt: skip
+"""Request lines that have a meaning for the fields behind them."""
+
+
 @dataclass(slots=True)
 class Request:
     """One valid request: its bytes, and the calls that an engine must make of it."""
@@ -144,6 +152,31 @@ def stream(rng: random.Random, most: int = 4) -> tuple[bytes, list[tuple[object,
             calls += one.calls
             reading = one.keep_alive
     return wire, calls
+
+
+def repeated(rng: random.Random) -> list[bytes]:
+    """Return a client that asks again with the same fields, each request a piece of its own.
+
+    Most targets differ and most fields do not; some requests are damaged, or differ a little.
+    """
+    one = request(rng).wire
+    end = one.index(b"\r\n")
+    pieces = []
+    for _ in range(rng.randint(2, 6)):
+        line, rest = one[:end], one[end:]
+        choice = rng.random()
+        if choice < 0.4:
+            line = b"GET /" + text(rng, TARGET, 0, 4).encode() + b" HTTP/1.1"
+        elif choice < 0.5:
+            line = rng.choice(LINES)
+        if choice < 0.8:
+            pieces.append(line + rest)
+        else:
+            pieces.append(mutate(rng, one) if choice < 0.9 else line + mutate(rng, rest))
+    if rng.random() < 0.1:
+        at = rng.randrange(len(pieces))
+        pieces[at : at + 2] = [b"".join(pieces[at : at + 2])]
+    return pieces
 
 
 def mutate(rng: random.Random, data: bytes) -> bytes:

@@ -6,6 +6,7 @@ import itertools
 import random
 import struct
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TypeAlias
 
 from hpack import Decoder
@@ -177,6 +178,7 @@ def drive(
     return [*recorder.calls, *meaning(b"".join(recorder.output)), end]
 
 
+@lru_cache(maxsize=8)
 def meaning(output: bytes) -> list[Call]:
     """Return the frames in *output*, field blocks decoded."""
     decoder = Decoder(max_header_list_size=1 << 20)

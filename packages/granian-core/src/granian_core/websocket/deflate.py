@@ -33,7 +33,7 @@ MIN_COMPRESSED: Final = 64
 """Messages below this size, in bytes, gain nothing from compression."""
 
 MAX_FINAL_BLOCKS: Final = 16
-"""Final blocks of one message (RFC 7692 7.2.3.4): each starts zlib anew. Senders make one at most."""
+"""Final blocks of one message (RFC 7692 7.2.3.4): each starts zlib anew, and few make one."""
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 """RFC 7692 7.2.2: what the sender has removed from the end of a message."""
