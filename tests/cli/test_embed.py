@@ -399,7 +399,6 @@ def test_rsgi_hooks_get_the_running_loop(run: Runner) -> None:
         ({"interface": "wsgi"}, "interface"),
         ({"interface": constants.Interfaces.WSGI}, "interface"),
         ({"blocking_threads": 2}, "blocking_threads"),
-        ({"runtime_threads": 2}, "runtime_threads"),
         ({"interface": "nonsense"}, "--interface"),
         ({"backlog": "1"}, "backlog"),
         ({"workers": 2}, "workers"),
@@ -415,6 +414,30 @@ def test_what_can_not_be_embedded_says_so(keywords: dict[str, Any], option: str)
         Server(rsgi_app, **keywords)
     assert caught.value.option == option
     assert caught.value.remedy
+
+
+def test_its_io_may_have_threads_of_its_own(run: Runner) -> None:
+    application_threads = set()
+
+    async def app(scope: Any, protocol: Any) -> None:
+        application_threads.add(threading.current_thread())
+        protocol.response_str(200, [], "hello")
+
+    def io_threads() -> int:
+        return sum(one.name.startswith("granian-io-") for one in threading.enumerate())
+
+    async def main() -> None:
+        async with serving(quiet(app, runtime_threads=2)) as server:
+            assert io_threads() == 2
+            assert (await get(server)).endswith(b"hello")
+            before = set(threading.enumerate())
+            server.reload()
+            while before & set(threading.enumerate()) - {threading.current_thread()}:
+                assert (await get(server)).endswith(b"hello")
+        assert io_threads() == 0
+
+    run(main())
+    assert application_threads == {threading.current_thread()}
 
 
 def test_settings_reach_the_server() -> None:
