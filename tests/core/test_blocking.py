@@ -305,28 +305,21 @@ def test_exit_on_the_loop_reaches_the_thread_that_waits() -> None:
     """Whatever an operation raises, the thread must not wait for ever."""
     seen: list[str] = []
 
-    def fields() -> Any:
-        raise KeyboardInterrupt
-        yield
-
     def call(stream: BlockingStream) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
         try:
-            stream.respond(200, fields(), b"")
+            stream._on_loop(interrupt)
         except KeyboardInterrupt:
             seen.append("interrupted")
         stream.respond(200, [], b"after")
 
-    class Server(Threaded):
-        pass
-
-    async def talk(client: MemoryClient, _: MemoryServer) -> None:
-        client.send(GET)
-        assert (await client.receive_response()).body == b"after"
-
     async def main() -> None:
-        async with MemoryServer(Server(call)) as server:
+        async with MemoryServer(Threaded(call)) as server:
             client = server.connect()
-            await talk(client, server)
+            client.send(GET)
+            assert (await client.receive_response()).body == b"after"
             client.abort()
 
     loop = asyncio.new_event_loop()
@@ -340,17 +333,22 @@ def test_exit_on_the_loop_reaches_the_thread_that_waits() -> None:
 
 
 def test_loop_that_stops_for_good_ends_every_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One thread waits for its call on the loop, one for the client, as it is closed."""
+    """One thread waits for its writes to be taken, one for the client, as it is closed."""
     monkeypatch.setattr("granian_core.blocking.LOOP_CHECK", 0.02)
     waiting, seen = threading.Barrier(3), []
     ended = threading.Semaphore(0)
+
+    def write_for_ever(stream: BlockingStream) -> None:
+        stream.start(200, [])
+        while True:
+            stream.write(b"x" * 10_000)
 
     def call(stream: BlockingStream) -> None:
         waiting.wait(PATIENCE)
         if stream.stream.path == "/read":
             operation: Callable[[], object] = stream.read
         else:
-            operation = lambda: stream.respond(200, [], b"x")  # noqa: E731
+            operation = lambda: write_for_ever(stream)  # noqa: E731
             wait(blocked)
         try:
             operation()
@@ -365,7 +363,7 @@ def test_loop_that_stops_for_good_ends_every_wait(monkeypatch: pytest.MonkeyPatc
     async def main() -> None:
         server = MemoryServer(app)
         await server.__aenter__()
-        for path in (b"/read", b"/respond"):
+        for path in (b"/read", b"/write"):
             server.connect().send(post(5).replace(b" / ", b" %b " % path))
         await loop.run_in_executor(None, waiting.wait, PATIENCE)
         # The reader registers on the loop; wait until it does so.
@@ -376,7 +374,7 @@ def test_loop_that_stops_for_good_ends_every_wait(monkeypatch: pytest.MonkeyPatc
 
     loop.run_until_complete(main())
     loop.run_until_complete(loop.shutdown_default_executor())
-    blocked.set()  # its call is queued on a loop that does not turn any more
+    blocked.set()  # its writes are queued on a loop that does not turn any more
     loop.close()
     for _ in range(2):
         assert ended.acquire(timeout=PATIENCE)

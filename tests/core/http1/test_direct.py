@@ -15,8 +15,8 @@ import pytest
 
 from granian_core import BlockingStream, ClientDisconnected, HTTPStream, LocalProtocolError
 from granian_core.blocking import BlockingStream as LoopStream
+from granian_core.channel import Channel
 from granian_core.http1.connection import HTTP1Connection
-from granian_core.http1.direct import DirectStream
 from tests.core.loopback import (
     GET,
     PATIENCE,
@@ -116,8 +116,7 @@ def test_thread_sends_by_itself_and_the_loop_is_not_called(
     loop_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crossings: list[object] = []
-    monkeypatch.setattr(DirectStream, "_post", lambda _, call: crossings.append(call))
-    monkeypatch.setattr(DirectStream, "_on_loop", lambda _, call: crossings.append(call))
+    monkeypatch.setattr(Channel, "post", lambda _, call, *args: crossings.append(call))
 
     async def main() -> None:
         app = Threaded(answer)

@@ -22,8 +22,8 @@ from granian_core import (
     ServerConfig,
     send_file,
 )
+from granian_core.channel import Channel
 from granian_core.runtime.carrier import BODY_WINDOW, SEND_WINDOW
-from granian_core.runtime.channel import Channel
 from granian_core.stream import BODY_HIGH_WATER
 from tests.core.loopback import (
     GET,

@@ -1,8 +1,11 @@
 """An exchange as a pool thread sees it: the same operations, blocking.
 
-`BlockingStream` is correct over every carrier: each operation runs on the loop while
-the thread waits. A carrier that can do better for its own transport subclasses it
-(`granian_core.http1.direct` sends from the thread).
+`BlockingStream` is correct over every carrier. It finds the application's mistakes itself,
+in the application's frame, and hands what is left to the loop (`granian_core.handover`)
+without waiting: the loop is woken once for as much as has gathered. The thread only waits
+where there is something to wait for: a body that has not come, or a peer that takes less
+than the application writes. A carrier that can do better for its own transport subclasses
+it (`granian_core.http1.direct` sends from the thread).
 """
 
 from __future__ import annotations
@@ -13,16 +16,18 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from io import BufferedRandom, BufferedReader, FileIO
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
-from granian_core.errors import ClientDisconnected
+from granian_core import handover
+from granian_core.errors import ClientDisconnected, LocalProtocolError
 from granian_core.files import kernel_sender
-from granian_core.stream import STARTED
+from granian_core.stream import ABORTED, COMPLETE, PENDING, STARTED
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from granian_core.channel import Channel
     from granian_core.pool import BlockingPool
     from granian_core.stream import Data, Headers, HTTPStream
 
@@ -36,6 +41,11 @@ LOOP_GONE = "the server has stopped"
 
 _BUFFERED = (BufferedReader, BufferedRandom)
 
+SEND_WINDOW: Final = 131_072
+"""Cost of what a thread has handed over and the transport has not taken, above which it waits."""
+PIECE_COST: Final = 512
+"""What each piece costs besides its bytes: small ones are bounded by their number."""
+
 FILE_BLOCK = 131_072
 """Bytes of a file that are read at once."""
 
@@ -43,18 +53,29 @@ FILE_BLOCK = 131_072
 class BlockingStream:
     """The operations of `HTTPStream` for one thread that is not the loop's.
 
+    Args:
+        stream: The exchange.
+        channel: To the loop of its connection.
+        window: What may be on its way to the loop, in bytes of content.
+
     Attributes:
         stream: The exchange; its request attributes may be read from the thread.
         gone: The thread has seen that the client left; the loop may not know yet.
     """
 
-    __slots__ = ("_loop", "_rest", "gone", "stream")
+    # Defaults of the class: an exchange sets only what is not so.
+    gone: bool = False
+    _rest: bytes = b""
+    _phase: int = PENDING
+    _remaining: int = -1
+    _unmarked: int = 0
+    _half: int = SEND_WINDOW // 2
+    _mark: _Waiter | None = None
 
-    def __init__(self, stream: HTTPStream) -> None:
+    def __init__(self, stream: HTTPStream, channel: Channel, window: int = SEND_WINDOW) -> None:
         self.stream = stream
-        self._loop = stream.carrier.loop
-        self._rest = b""
-        self.gone = False
+        self._channel = channel
+        self._half = window // 2
 
     # -- body in ---------------------------------------------------------------
 
@@ -91,7 +112,7 @@ class BlockingStream:
             data = self._on_loop(partial(self._read_or_register, waiter))
             if data is not None:
                 return data
-            waiter.wait(self._loop)
+            waiter.wait(self.stream.carrier.loop)
 
     def _read_or_register(self, waiter: _Waiter) -> bytes | None:
         data = self.stream.read_nowait()
@@ -104,12 +125,27 @@ class BlockingStream:
     def respond(
         self, status: int, headers: Headers = (), body: Data = b"", *, reason: bytes | None = None
     ) -> None:
-        """Send the whole response; see `HTTPStream.respond`."""
-        self._on_loop(lambda: self.stream.respond(status, headers, body, reason=reason))
+        """Send the whole response; see `HTTPStream.respond`. Does not wait."""
+        if not self._may_begin():
+            return
+        if type(body) is not bytes:
+            body = bytes(memoryview(body))  # an int would become that many zeros
+        stream = self.stream
+        fields, declared = handover.check_final_head(stream.http_version, status, headers, reason)
+        self._phase = COMPLETE
+        self._channel.post(handover.respond, stream, status, fields, body, reason)
+        if 0 <= declared < len(body) and not handover.has_no_content(stream.method, status):
+            raise LocalProtocolError(handover.TOO_LONG)  # the loop cuts it
 
     def start(self, status: int, headers: Headers = (), *, reason: bytes | None = None) -> None:
-        """Send the response head; see `HTTPStream.start`."""
-        self._on_loop(lambda: self.stream.start(status, headers, reason=reason))
+        """Send the response head; see `HTTPStream.start`. Does not wait."""
+        if not self._may_begin():
+            return
+        stream = self.stream
+        fields, declared = handover.check_final_head(stream.http_version, status, headers, reason)
+        self._phase = STARTED
+        self._remaining = -1 if handover.has_no_content(stream.method, status) else declared
+        self._channel.post(handover.start, stream, status, fields, reason)
 
     def write(self, data: Data) -> None:
         """Send a piece of the body; waits while the peer takes too little.
@@ -120,36 +156,110 @@ class BlockingStream:
         """
         if type(data) is not bytes:
             data = bytes(memoryview(data))  # an int would become that many zeros
-        blocked = self._on_loop(lambda: self._write_on_loop(data))
-        if blocked:
-            self._wait_writable()
-
-    def _write_on_loop(self, data: bytes) -> bool:
         self._check_connected()
-        self.stream.write(data)
-        return self.stream.write_blocked
-
-    def _wait_writable(self) -> None:
-        while True:
-            waiter = _Waiter()
-            if self._on_loop(partial(self._writable_or_register, waiter)):
-                return
-            waiter.wait(self._loop)
-
-    def _writable_or_register(self, waiter: _Waiter) -> bool:
-        self._check_connected()
-        if not self.stream.write_blocked:
-            return True
-        self.stream.carrier.wait_writable(self.stream).add_done_callback(waiter.wake)
-        return False
+        self._check_begun()
+        size = len(data)
+        if not size:
+            return
+        remaining = self._remaining
+        if remaining >= 0:
+            if size > remaining:
+                self._channel.post(handover.write, self.stream, data[:remaining])
+                self._cut()
+                raise LocalProtocolError(handover.TOO_LONG)
+            self._remaining = remaining - size
+        self._channel.post(handover.write, self.stream, data)
+        self._unmarked += size + PIECE_COST
+        if self._unmarked >= self._half:
+            self._wait_for_room()
 
     def finish(self, trailers: Headers | None = None) -> None:
-        """End the response; see `HTTPStream.finish`."""
-        self._on_loop(lambda: self.stream.finish(trailers))
+        """End the response; see `HTTPStream.finish`. Does not wait."""
+        if self._progress() == ABORTED:
+            return
+        self._check_begun()
+        stream = self.stream
+        if self._remaining > 0:
+            self._cut()
+            raise LocalProtocolError(handover.TOO_SHORT)
+        fields = handover.check_trailers(stream.http_version, trailers) if trailers else None
+        self._phase = COMPLETE
+        self._channel.post(handover.finish, stream, fields)
 
     def inform(self, status: int, headers: Headers = ()) -> None:
-        """Send an informational response; see `HTTPStream.inform`."""
-        self._on_loop(lambda: self.stream.inform(status, headers))
+        """Send an informational response; see `HTTPStream.inform`. Does not wait."""
+        if not self._may_begin():
+            return
+        if not 102 <= status <= 199:
+            raise LocalProtocolError(f"{status} is not an informational status")
+        stream = self.stream
+        fields, _ = handover.check_head(stream.http_version, status, headers, None)
+        self._channel.post(handover.inform, stream, status, fields)
+
+    def _cut(self) -> None:
+        """End the response so that it can not pass for complete."""
+        self._phase = ABORTED
+        self._end(self.stream.abort)
+
+    def _progress(self) -> int:
+        """Return the phase that the response has reached, as seen from this thread.
+
+        The loop's phase is behind where it has not taken what was handed over. It is ahead
+        where the client has left, and where something else has begun the response.
+        """
+        stream = self.stream
+        phase = stream.phase
+        if phase > self._phase:
+            self._phase = phase
+            if phase == STARTED:
+                self._remaining = stream.remaining
+        return self._phase
+
+    def _may_begin(self) -> bool:
+        """Whether to send what comes before a response; not where the client has left."""
+        phase = self._progress()
+        if phase in (STARTED, COMPLETE):
+            raise LocalProtocolError("the response has already started")
+        return phase == PENDING
+
+    def _check_begun(self) -> None:
+        phase = self._progress()
+        if phase == PENDING:
+            raise LocalProtocolError("the response has not started")
+        if phase == COMPLETE:
+            raise LocalProtocolError("the response has ended")
+
+    def _check_connected(self) -> None:
+        if self.stream.disconnected or self._progress() == ABORTED:
+            raise ClientDisconnected
+
+    def _wait_for_room(self) -> None:
+        """Mark how far the writes have come, and wait for the mark before this one.
+
+        So the loop sends one half of the window while the thread makes the other.
+        """
+        self._unmarked = 0
+        before, self._mark = self._mark, _Waiter()
+        self._channel.post(self._pass_mark, self._mark)
+        if before is not None:
+            before.wait(self.stream.carrier.loop)
+            self._check_connected()
+
+    def _wait_writable(self) -> None:
+        """Wait until the transport has taken enough of all that was handed over."""
+        mark = _Waiter()
+        self._channel.post(self._pass_mark, mark)
+        mark.wait(self.stream.carrier.loop)
+        self._check_connected()
+
+    def _pass_mark(self, mark: _Waiter, _: object = None) -> None:
+        """Let a mark be passed once there is room behind it. Called on the loop."""
+        stream = self.stream
+        if not stream.write_blocked:
+            mark.wake()
+        else:
+            writable = stream.carrier.wait_writable(stream)
+            writable.add_done_callback(partial(self._pass_mark, mark))
 
     def send_file(self, file: BinaryIO, count: int | None = None) -> None:
         """Send a part of the body from an open file, from its position.
@@ -199,51 +309,49 @@ class BlockingStream:
         outcome = self._on_loop(start)
         if outcome is None:
             return 0
-        waiter.wait(self._loop)
+        waiter.wait(self.stream.carrier.loop)
         sent = outcome.result()
+        if self._phase == STARTED and self._remaining >= 0:
+            self._remaining -= sent
         file.seek(offset + sent)
         self._check_connected()
         return sent
-
-    def _check_connected(self) -> None:
-        if self.stream.disconnected or self.stream.aborted:
-            raise ClientDisconnected
 
     # -- the outcome --------------------------------------------------------------
 
     def settle(self) -> None:
         """The application has returned."""
-        if self.gone and not self.stream.response_complete:
-            self._post(self.stream.application_abandoned)
-        elif self.stream.response_complete:
-            self.stream.carrier.application_done(self.stream)
+        stream = self.stream
+        if stream.response_complete:
+            stream.carrier.application_done(stream)
+        elif self.gone:
+            self._end(stream.application_abandoned)
+        elif self._phase == COMPLETE:
+            self._channel.post(stream.application_returned)  # behind what was handed over
         else:
-            self._post(self.stream.application_returned)
+            self._end(stream.application_returned)
 
     def fail(self, exc: BaseException) -> None:
         """Settle what escaped from the application."""
         if isinstance(exc, ClientDisconnected):
             logger.debug("%s: client disconnected", self.stream.client)
-            self._post(self.stream.application_abandoned)
+            self._end(self.stream.application_abandoned)
         else:
-            self._post(lambda: self.stream.application_failed(exc))
+            self._end(self.stream.application_failed, exc)
+
+    def _end(self, call: Callable[..., None], *args: object) -> None:
+        """Run *call*, which may cut the response, once what was written has had its turn."""
+        self._channel.post(self.stream.carrier.loop.call_soon, call, *args)
 
     # -- crossing over --------------------------------------------------------------
 
-    def _post(self, call: Callable[[], object]) -> None:
-        """Run *call* on the loop, without waiting."""
-        try:
-            self._loop.call_soon_threadsafe(call)
-        except RuntimeError:  # the loop is closed: the server gave up on this thread
-            logger.debug("the loop is gone; outcome of a request dropped")
-
     def _on_loop(self, call: Callable[[], T]) -> T:
         """Run *call* on the loop and return its result, or raise what it raised."""
+        loop = self.stream.carrier.loop
+        if loop.is_closed():
+            raise ClientDisconnected(LOOP_GONE)
         outcome: Future[T] = Future()
-        try:
-            self._loop.call_soon_threadsafe(_cross, call, outcome)
-        except RuntimeError as exc:
-            raise ClientDisconnected(LOOP_GONE) from exc
+        self._channel.post(_cross, call, outcome)
         while True:
             try:
                 return outcome.result(LOOP_CHECK)
@@ -251,7 +359,7 @@ class BlockingStream:
                 # Raised by the call itself, or by the waiting for a loop that may be gone.
                 if outcome.done():
                     raise
-                if self._loop.is_closed():
+                if loop.is_closed():
                     raise ClientDisconnected(LOOP_GONE) from None
 
 
@@ -263,7 +371,7 @@ class _Waiter:
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def wake(self, _: object) -> None:
+    def wake(self, _: object = None) -> None:
         self._event.set()
 
     def wait(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from granian_core.channel import Channel
 from granian_core.http1.response import SERVER_FIELD, date_field
 from granian_core.static import StaticFiles
 from granian_core.stream import HTTPStream, run_application
@@ -66,6 +68,7 @@ class ConnectionContext:
         duplicates: Descriptors that they hold besides their sockets.
         pressed: No permit is free.
         attention: A thread that ends an exchange must wake the loop (pressed or draining).
+        channel: To the loop, for threads.
         draining: No further request is taken on any connection.
         server_date: The Server and Date fields, refreshed by the sweep.
         server_date_end: The same, with the empty line that ends a head.
@@ -75,6 +78,7 @@ class ConnectionContext:
         "_second",
         "access_log",
         "attention",
+        "channel",
         "clock",
         "config",
         "connections",
@@ -105,6 +109,8 @@ class ConnectionContext:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.loop = loop
+        # Not the context of whichever thread wakes the loop.
+        self.channel = Channel(loop, contextvars.copy_context())
         self.handle_http: Callable[[HTTPStream], Awaitable[None] | None] = interface.handle_http
         if config.static.mount:
             self.handle_http = StaticFiles(config.static, interface.handle_http, loop).handle_http

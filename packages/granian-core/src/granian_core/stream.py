@@ -561,6 +561,11 @@ class HTTPStream:
         self.bytes_sent += size
 
     @property
+    def remaining(self) -> int:
+        """How many bytes of content the declared Content-Length still has room for, or -1."""
+        return -1 if self.no_content else self._remaining
+
+    @property
     def may_finish(self) -> bool:
         """Whether the declared Content-Length has been met."""
         return self._remaining <= 0 or self.no_content

@@ -375,7 +375,7 @@ class HTTP1Connection(HTTP1Lifetime):
 
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
-        return make_blocking_stream(self, stream)
+        return make_blocking_stream(self, stream, self._context.channel)
 
     # -- Carrier: WebSockets ---------------------------------------------------------
 

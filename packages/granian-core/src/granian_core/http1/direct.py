@@ -22,7 +22,6 @@ import logging
 import os
 import socket
 import threading
-from functools import partial
 from typing import TYPE_CHECKING
 
 from granian_core.blocking import BlockingStream
@@ -30,13 +29,16 @@ from granian_core.errors import ClientDisconnected, LocalProtocolError
 from granian_core.stream import COMPLETE, PENDING, STARTED, Data, Headers, HTTPStream
 
 if TYPE_CHECKING:
+    from granian_core.channel import Channel
     from granian_core.http1.connection import HTTP1Connection
     from granian_core.http1.output import HTTP1Output
 
 logger = logging.getLogger("_granian.http1")
 
 
-def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> BlockingStream:
+def make_blocking_stream(
+    connection: HTTP1Connection, stream: HTTPStream, channel: Channel
+) -> BlockingStream:
     """Return the quickest thread's view of *stream* that is safe. Called on the loop."""
     transport = connection.transport
     if (
@@ -45,8 +47,8 @@ def make_blocking_stream(connection: HTTP1Connection, stream: HTTPStream) -> Blo
         or transport.is_closing()
         or (connection.pipeline_flush and connection.gathering)
     ):
-        return BlockingStream(stream)
-    return DirectStream(connection, stream)
+        return BlockingStream(stream, channel)
+    return DirectStream(connection, stream, channel)
 
 
 def own_descriptor(connection: HTTP1Output) -> bool:
@@ -78,12 +80,13 @@ def _duplicate(connection: HTTP1Output) -> None:
 class DirectStream(BlockingStream):
     """A `BlockingStream` that sends from the thread while it may."""
 
-    __slots__ = ("_connection", "_direct")
+    # Nothing is handed over while this is true: then the exchange itself says how far it is.
+    _direct: bool = True
 
-    def __init__(self, connection: HTTP1Connection, stream: HTTPStream) -> None:
-        super().__init__(stream)
+    def __init__(self, connection: HTTP1Connection, stream: HTTPStream, channel: Channel) -> None:
+        self.stream = stream
+        self._channel = channel
         self._connection = connection
-        self._direct = True
 
     def _read_on_loop(self) -> bytes:
         # 100 Continue is the loop's to write; it must not cross with ours.
@@ -103,6 +106,7 @@ class DirectStream(BlockingStream):
         """Send the whole response; see `HTTPStream.respond`."""
         stream = self.stream
         if not self._direct or stream.phase != PENDING:
+            self._direct = False
             super().respond(status, headers, body, reason=reason)
             return
         if type(body) is not bytes:
@@ -116,6 +120,7 @@ class DirectStream(BlockingStream):
         """Send the response head; see `HTTPStream.start`."""
         stream = self.stream
         if not self._direct or stream.phase != PENDING:
+            self._direct = False
             super().start(status, headers, reason=reason)
             return
         data, declared = self._connection.encode_head(stream, status, headers, reason)
@@ -128,6 +133,7 @@ class DirectStream(BlockingStream):
         if type(data) is not bytes:
             data = bytes(memoryview(data))  # an int would become that many zeros
         if not self._direct or stream.phase != STARTED or not stream.may_send(len(data)):
+            self._direct = False
             super().write(data)
             return
         if data and not stream.no_content:
@@ -138,6 +144,7 @@ class DirectStream(BlockingStream):
         """End the response; see `HTTPStream.finish`."""
         stream = self.stream
         if not self._direct or stream.phase != STARTED or not stream.may_finish:
+            self._direct = False
             super().finish(trailers)
             return
         self._send_last(stream, stream.status, self._connection.encode_end(trailers))
@@ -149,7 +156,7 @@ class DirectStream(BlockingStream):
         if sent < len(data):
             self._direct = False
             rest = data[sent:]
-            self._on_loop(lambda: self._connection.write_for_thread(self.stream, rest))
+            self._channel.post(self._connection.write_for_thread, self.stream, rest)
             self._wait_writable()
 
     def _send_last(self, stream: HTTPStream, status: int, data: bytes) -> None:
@@ -164,7 +171,7 @@ class DirectStream(BlockingStream):
             if rest:
                 connection.handed_off = True
         if rest or connection.needs_loop():
-            self._post(partial(connection.finish_from_thread, stream, rest))
+            self._channel.post(connection.finish_from_thread, stream, rest)
 
     def _try_send(self, data: bytes) -> int:
         """Send what the kernel takes now; the caller holds the lock."""
@@ -181,7 +188,7 @@ class DirectStream(BlockingStream):
         except OSError as exc:
             if self.stream.phase == COMPLETE:
                 # Nobody may wait on a kept-alive connection for an answer that is lost.
-                self._post(self._connection.abort)
+                self._channel.post(self._connection.abort)
                 return len(data)
             self.gone = True
             raise ClientDisconnected(str(exc)) from exc

@@ -64,6 +64,7 @@ class HTTP2Connection(asyncio.Protocol):
         "_priorities",
         "_watched",
         "admission",
+        "channel",
         "client",
         "credit",
         "deadline",
@@ -99,6 +100,7 @@ class HTTP2Connection(asyncio.Protocol):
         self._limits = limits
         self._max_body = limits.max_body_size
         self.loop = context.loop
+        self.channel = context.channel
         self.scheme = scheme
         self.tls = tls
         self.client: Address | None = None

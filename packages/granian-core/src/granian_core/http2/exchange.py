@@ -12,7 +12,7 @@ from collections import deque
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from granian_core.blocking import BlockingStream
+from granian_core.blocking import SEND_WINDOW, BlockingStream
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import is_event_stream
 from granian_core.http1.target import decode_path
@@ -272,7 +272,9 @@ class Exchange:
 
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
-        return BlockingStream(stream, self.connection.channel)
+        connection = self.connection
+        window = min(SEND_WINDOW, connection.output.max_send_buffer)
+        return BlockingStream(stream, connection.channel, window)
 
     # -- called by the connection ---------------------------------------------------
 

@@ -10,7 +10,6 @@ gathered.
 
 | module | holds |
 |---|---|
-| `channel` | the queue between two loops |
 | `carrier`, `relay` | the two halves of an HTTP exchange |
 | `websocket` | the two halves of a WebSocket |
 | `application` | the application's loop as the I/O threads see it |

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from granian_core.context import ConnectionContext
 from granian_core.interface import BaseInterface
-from granian_core.runtime.channel import Channel
 from granian_core.runtime.relay import HTTPRelay, RemoteTask
 from granian_core.runtime.websocket import RemoteWebSocket, WebSocketRelay
 from granian_core.settings import StaticSettings
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable
 
+    from granian_core.channel import Channel
     from granian_core.interface import Interface
     from granian_core.server import Spawn
     from granian_core.settings import ServerConfig
@@ -29,12 +29,9 @@ class ApplicationContext(ConnectionContext):
     """Runs the application's halves of exchanges. It holds no connections and no permits.
 
     Make it on the application's loop: exchanges see the context variables of that moment.
-
-    Attributes:
-        channel: To the application's loop.
     """
 
-    __slots__ = ("_variables", "channel")
+    __slots__ = ("_variables",)
 
     def __init__(
         self,
@@ -47,7 +44,6 @@ class ApplicationContext(ConnectionContext):
         remote = dataclasses.replace(config, static=StaticSettings(), backpressure=sys.maxsize)
         super().__init__(loop, interface, remote, spawn, None)
         self._variables = contextvars.copy_context()
-        self.channel = Channel(loop, self._variables)
 
     def begin(self, stream: HTTPStream) -> None:
         """Hand a request to the interface."""

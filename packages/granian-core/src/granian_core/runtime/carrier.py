@@ -15,22 +15,24 @@ import logging
 import os
 from typing import TYPE_CHECKING, Final
 
+from granian_core import handover
 from granian_core.blocking import BlockingStream
 from granian_core.errors import LocalProtocolError
-from granian_core.http1.response import (
-    encode_fields,
-    is_event_stream,
-    status_line,
-    trailer_section,
+from granian_core.handover import (
+    TOO_LONG,
+    check_final_head,
+    check_head,
+    check_trailers,
+    has_no_content,
 )
-from granian_core.http2.response import check_fields, status_field, trailer_fields
+from granian_core.http1.response import is_event_stream
 from granian_core.stream import COMPLETE, Fields, Headers, HTTPStream
 
 if TYPE_CHECKING:
     import asyncio
 
+    from granian_core.channel import Channel
     from granian_core.runtime.application import ApplicationContext
-    from granian_core.runtime.channel import Channel
     from granian_core.runtime.relay import HTTPRelay
 
 logger = logging.getLogger("_granian.runtime")
@@ -39,51 +41,6 @@ SEND_WINDOW: Final = 131_072
 """Bytes of a response on their way to the I/O loop at which the application has to wait."""
 BODY_WINDOW: Final = 65_536
 """Bytes of a body on their way to the application at which the relay stops reading."""
-
-_NO_PAIRS: Final = "response fields must be pairs of bytes"
-
-
-def copy_fields(headers: Headers) -> Fields:
-    """Return fields that are checked already as a list of nobody else's."""
-    return [(bytes(name), bytes(value)) for name, value in headers]
-
-
-def check_head(
-    http_version: str, status: int, headers: Headers, reason: bytes | None
-) -> tuple[Fields, int]:
-    """Check a response head as its connection will.
-
-    Returns:
-        The fields, which the application can not change any more, and the declared
-        Content-Length or -1.
-
-    Raises:
-        LocalProtocolError: The connection would refuse it.
-    """
-    try:
-        fields = list(headers)
-    except TypeError as exc:
-        raise LocalProtocolError(_NO_PAIRS) from exc
-    if http_version == "2":
-        status_field(status, reason)
-        declared, _, _ = check_fields(fields, [])
-    else:
-        declared = encode_fields(fields)[1]
-        status_line(status, reason)
-    return copy_fields(fields), declared
-
-
-def check_trailers(http_version: str, trailers: Headers) -> Fields:
-    """Check a trailer section as the connection will; see `check_head`."""
-    try:
-        fields = [(name, value) for name, value in trailers]
-    except (TypeError, ValueError) as exc:
-        raise LocalProtocolError("trailer fields must be pairs of bytes") from exc
-    if http_version == "2":
-        trailer_fields(fields)
-    else:
-        trailer_section(fields)
-    return copy_fields(fields)
 
 
 class RemoteCarrier:
@@ -143,29 +100,22 @@ class RemoteCarrier:
         self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
     ) -> None:
         """Send a whole response."""
-        fields, declared = check_head(stream.http_version, status, headers, reason)
-        if status < 200:
-            raise LocalProtocolError(f"{status} is not a final response status")
-        self._io.post(self._relay.respond, status, fields, body, reason)
+        fields, declared = check_final_head(stream.http_version, status, headers, reason)
+        self._io.post(handover.respond, self._relay.stream, status, fields, body, reason)
         stream.mark_complete(status)
-        if 0 <= declared < len(body) and not (
-            stream.method == "HEAD" or status == 204 or status == 304
-        ):
-            # The connection cuts it, and ends with it.
-            raise LocalProtocolError("the response body is longer than its Content-Length")
+        if 0 <= declared < len(body) and not has_no_content(stream.method, status):
+            raise LocalProtocolError(TOO_LONG)  # the connection cuts it, and ends with it
 
     def send_head(
         self, stream: HTTPStream, status: int, headers: Headers, reason: bytes | None
     ) -> int:
         """Send a response head."""
-        fields, declared = check_head(stream.http_version, status, headers, reason)
-        if status < 200:
-            raise LocalProtocolError(f"{status} is not a final response status")
+        fields, declared = check_final_head(stream.http_version, status, headers, reason)
         if status == 204:
             declared = -1
         stream.event_stream = is_event_stream(fields)
         self._declared = declared
-        self._io.post(self._relay.start, status, fields, reason)
+        self._io.post(handover.start, self._relay.stream, status, fields, reason)
         return declared
 
     def send_data(self, stream: HTTPStream, data: bytes) -> None:
@@ -176,13 +126,13 @@ class RemoteCarrier:
     def send_end(self, stream: HTTPStream, trailers: Headers | None) -> None:
         """End the response."""
         fields = check_trailers(stream.http_version, trailers) if trailers else None
-        self._io.post(self._relay.finish, fields)
+        self._io.post(handover.finish, self._relay.stream, fields)
         stream.mark_complete(stream.status)
 
     def send_informational(self, stream: HTTPStream, status: int, headers: Headers) -> None:
         """Send a 1xx head."""
         fields, _ = check_head(stream.http_version, status, headers, None)
-        self._io.post(self._relay.inform, status, fields)
+        self._io.post(handover.inform, self._relay.stream, status, fields)
 
     def want_body(self, stream: HTTPStream) -> None:
         """Let the relay go on, for the first time or again."""
@@ -224,7 +174,7 @@ class RemoteCarrier:
 
     def make_blocking(self, stream: HTTPStream) -> BlockingStream:
         """Return the thread's view of *stream*."""
-        return BlockingStream(stream)
+        return BlockingStream(stream, self._context.channel)
 
     def send_file_part(
         self, stream: HTTPStream, fd: int, offset: int, count: int

@@ -12,16 +12,17 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from granian_core.errors import ClientDisconnected, LocalProtocolError
+from granian_core import handover
+from granian_core.errors import ClientDisconnected
 from granian_core.files import kernel_sender
 from granian_core.runtime.carrier import BODY_WINDOW, SEND_WINDOW, RemoteCarrier
-from granian_core.stream import ABORTED, COMPLETE, Address, Fields, HTTPStream
+from granian_core.stream import ABORTED, COMPLETE, Address, HTTPStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from granian_core.channel import Channel
     from granian_core.runtime.application import ApplicationContext
-    from granian_core.runtime.channel import Channel
 
 logger = logging.getLogger("_granian.runtime")
 
@@ -145,30 +146,12 @@ class HTTPRelay:
 
     # -- from the application -------------------------------------------------------------
     #
-    # It was told of its mistakes in its own frame. What is still refused here concerns a
-    # response that has ended otherwise meanwhile.
-
-    def respond(self, status: int, headers: Fields, body: bytes, reason: bytes | None) -> None:
-        """Send the whole response."""
-        try:
-            self.stream.respond(status, headers, body, reason=reason)
-        except LocalProtocolError as exc:
-            logger.debug("%s: %s", self.stream.client, exc)
-
-    def start(self, status: int, headers: Fields, reason: bytes | None) -> None:
-        """Send the response head."""
-        try:
-            self.stream.start(status, headers, reason=reason)
-        except LocalProtocolError as exc:
-            logger.debug("%s: %s", self.stream.client, exc)
+    # Heads and ends come to the connection's stream by the functions of `handover`.
 
     def write(self, data: bytes) -> None:
         """Send a piece of content; give credit for it when the transport has taken it."""
         stream = self.stream
-        try:
-            stream.write(data)
-        except LocalProtocolError as exc:
-            logger.debug("%s: %s", stream.client, exc)
+        handover.write(stream, data)
         if stream.phase == ABORTED:
             self._tell_disconnect()
             return
@@ -198,20 +181,6 @@ class HTTPRelay:
         size, self._taken = self._taken, 0
         if self.carrier is not None:
             self._application.post(self.carrier.credit, size)
-
-    def finish(self, trailers: Fields | None) -> None:
-        """End the response."""
-        try:
-            self.stream.finish(trailers)
-        except LocalProtocolError as exc:
-            logger.debug("%s: %s", self.stream.client, exc)
-
-    def inform(self, status: int, headers: Fields) -> None:
-        """Send an informational response."""
-        try:
-            self.stream.inform(status, headers)
-        except LocalProtocolError as exc:
-            logger.debug("%s: %s", self.stream.client, exc)
 
     def abort(self) -> None:
         """Cut the response."""

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from granian_core.channel import Channel
 from granian_core.runtime.acceptor import Acceptor
 from granian_core.runtime.application import ApplicationContext, BridgedInterface, PooledInterface
-from granian_core.runtime.channel import Channel
 from granian_core.runtime.io_server import IOServer
 from granian_core.runtime.permits import Permits
 from granian_core.runtime.threads import IOThread, NewLoop

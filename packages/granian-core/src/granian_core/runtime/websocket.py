@@ -12,7 +12,8 @@ import logging
 from typing import TYPE_CHECKING, Final
 
 from granian_core.errors import LocalProtocolError, WebSocketClosed
-from granian_core.runtime.carrier import SEND_WINDOW, check_head, copy_fields
+from granian_core.handover import check_head, copy_fields
+from granian_core.runtime.carrier import SEND_WINDOW
 from granian_core.runtime.relay import HTTPRelay
 from granian_core.websocket.contract import ABNORMAL_CLOSURE
 from granian_core.websocket.handshake import accept_fields, choose_deflate
@@ -21,8 +22,8 @@ from granian_core.websocket.session import CLOSED, CLOSING, OPEN, WebSocketSessi
 from granian_core.websocket.stream import WebSocketStream
 
 if TYPE_CHECKING:
+    from granian_core.channel import Channel
     from granian_core.runtime.application import ApplicationContext
-    from granian_core.runtime.channel import Channel
     from granian_core.stream import Address, Fields, Headers, HTTPStream
     from granian_core.websocket.session import WebSocketLink
 

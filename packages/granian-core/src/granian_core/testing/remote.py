@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from granian_core.channel import Channel
 from granian_core.interface import BaseInterface
 from granian_core.runtime.application import ApplicationContext, BridgedInterface
-from granian_core.runtime.channel import Channel
 from granian_core.server import task_spawner
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     import contextvars
 
-logger = logging.getLogger("_granian.runtime")
+logger = logging.getLogger("_granian.serve")
 
 Call: TypeAlias = tuple[Callable[..., object], tuple[Any, ...]]
 
@@ -51,6 +51,7 @@ class Channel:
         try:
             self._loop.call_soon_threadsafe(self._run, context=self._context)
         except RuntimeError:  # closed: the server that owned it has ended
+            self._awake = False
             self._calls.clear()
             logger.debug("a loop is gone; calls to it are dropped")
 
