@@ -289,6 +289,9 @@ class WebSocketStream:
     def wait_message(self) -> asyncio.Future[None]:
         """Return what is done once `receive_nowait` has something else to say than None.
 
+        Call it when `receive_nowait` has just said None, in the same turn of the loop: what
+        came before the call wakes nobody.
+
         Raises:
             LocalProtocolError: Somebody waits already.
         """
