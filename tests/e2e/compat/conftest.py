@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from granian_core.testing.certs import CertificateFiles
 from tests.e2e.compat.apps import FILE
 from tests.e2e.compat.serving import INTERFACES, MODES, TIMES, Serving, serving
 
@@ -33,8 +34,10 @@ def server(request: pytest.FixtureRequest, mode: str) -> Iterator[Serving]:
         yield server
 
 
-@pytest.fixture(scope="package", params=["asgi", "rsgi"])
-def websocket_server(request: pytest.FixtureRequest, mode: str) -> Iterator[Serving]:
-    """A server on TCP whose interface has WebSockets."""
-    with serving(request.param, mode) as server:
+@pytest.fixture(scope="package", params=INTERFACES)
+def tls_server(
+    request: pytest.FixtureRequest, mode: str, certificate: CertificateFiles
+) -> Iterator[Serving]:
+    """A server on TCP with TLS."""
+    with serving(request.param, mode, tls=certificate, ssl_protocol_min="tls1.2") as server:
         yield server

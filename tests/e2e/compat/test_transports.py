@@ -8,18 +8,16 @@ from typing import Any
 import pytest
 
 from granian_core.testing.certs import CertificateFiles
-from tests.e2e.compat.serving import INTERFACES, serving
+from tests.e2e.compat.serving import INTERFACES, Serving, serving
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
-def test_tls(interface: str, mode: str, certificate: CertificateFiles) -> None:
-    with serving(interface, mode, tls=certificate, ssl_protocol_min="tls1.2") as server:
-        told = server.get("/info").json()
-        for http2 in (False, True):
-            with server.client(http2=http2) as client:
-                response = client.post("/echo", content=b"x" * 300_000)
-            assert response.content == b"x" * 300_000
-            assert response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
+def test_tls(tls_server: Serving) -> None:
+    told = tls_server.get("/info").json()
+    for http2 in (False, True):
+        with tls_server.client(http2=http2) as client:
+            response = client.post("/echo", content=b"x" * 300_000)
+        assert response.content == b"x" * 300_000
+        assert response.http_version == ("HTTP/2" if http2 else "HTTP/1.1")
     assert told.get("scheme", told.get("wsgi.url_scheme")) == "https"
 
 
@@ -38,7 +36,7 @@ def test_a_unix_socket(interface: str, mode: str, tmp_path: Path) -> None:
         assert (told["client"], told["server"]) == (None, [str(path), None])
 
 
-@pytest.mark.parametrize("interface", INTERFACES)
+@pytest.mark.parametrize(("interface", "mode"), [("asgi", "st"), ("rsgi", "mt"), ("wsgi", "st")])
 def test_http2_alone(interface: str, mode: str, certificate: CertificateFiles) -> None:
     keywords: dict[str, Any] = {"http": "2", "websockets": False}
     with (
