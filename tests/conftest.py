@@ -1,4 +1,4 @@
-"""Session-wide checks. Standard library and pytest only: the isolated suites load this too."""
+"""Session-wide checks. No more than the isolated suites have: they load this too."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ import importlib.util
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from granian_core.testing import MemoryServer
 from tests.wires import wires_of
+
+# How long an example takes depends on the machine: no reason to fail.
+hypothesis.settings.register_profile("granian", deadline=None)
+hypothesis.settings.load_profile("granian")
 
 SOURCES = Path(__file__).resolve().parents[1] / "packages" / "granian-cli" / "src"
 
