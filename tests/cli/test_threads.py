@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
+from multiprocessing.connection import Connection
+from typing import cast
 
 import pytest
 
@@ -11,7 +14,35 @@ from granian_cli.config import Configuration
 from granian_cli.settings import ProcessSettings, ReloadSettings
 from granian_cli.signals import Interrupted, SignalPipe, interruptible
 from granian_cli.supervisor import Supervisor
+from granian_cli.worker import LATE_EXIT_CODE
 from granian_core.errors import ConfigurationError, FatalError
+
+
+def test_who_is_left_behind_can_not_end_while_it_is_said() -> None:
+    """Its end of the pipe must not be closed, and be somebody else's, under our feet."""
+    said: list[object] = []
+    closed = threading.Event()
+
+    class Ended:
+        def close(self) -> None:
+            closed.set()
+
+        def send(self, message: object) -> None:
+            ending.start()
+            assert not closed.wait(0.2)
+            said.append(message)
+
+    worker = threads.WorkerThread()
+    worker._thread = threading.current_thread()
+    worker._ended = cast("Connection", Ended())
+    ending = threading.Thread(target=worker._note_end, args=(0,))
+    worker.kill()
+    ending.join()
+    assert closed.is_set()
+    assert said == [None]
+    assert worker.exitcode == LATE_EXIT_CODE
+    worker.kill()  # once more, to nobody
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize("wish", ["threads", "processes"])

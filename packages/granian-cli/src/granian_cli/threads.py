@@ -165,6 +165,7 @@ class WorkerThread(ControlPipe):
         self._sentinel: Connection | None = None
         self._ended: Connection | None = None
         self._exitcode: int | None = None
+        self._ending = threading.Lock()
 
     def start(self, assignment: Assignment, others: tuple[Connection, ...]) -> None:
         """Start the thread; see `granian_cli.handle.WorkerHandle`.
@@ -181,7 +182,7 @@ class WorkerThread(ControlPipe):
         spec = dataclasses.replace(assignment, sockets=own).equipped(theirs, self._heartbeat)
         self._thread = threading.Thread(
             target=self._run,
-            args=(spec, self._ended),
+            args=(spec,),
             name=f"{THREAD_NAME}{assignment.number}",
             daemon=True,
         )
@@ -191,7 +192,7 @@ class WorkerThread(ControlPipe):
             _release_unstarted(spec, self._ended)
             raise OSError(str(exc)) from exc
 
-    def _run(self, spec: WorkerSpec, ended: Connection) -> None:
+    def _run(self, spec: WorkerSpec) -> None:
         code = 1
         try:
             code = ThreadWorker(spec).run()
@@ -201,9 +202,14 @@ class WorkerThread(ControlPipe):
             asyncio.set_event_loop(None)
             for sock in spec.sockets:
                 sock.close()
+            self._note_end(code)
+
+    def _note_end(self, code: int) -> None:
+        assert self._ended is not None
+        with self._ending:
             if self._exitcode is None:
                 self._exitcode = code
-            ended.close()
+            self._ended.close()
 
     @property
     def pid(self) -> int:
@@ -229,12 +235,14 @@ class WorkerThread(ControlPipe):
 
     def kill(self) -> None:
         """Leave the thread behind: nothing can end it."""
-        if self._exitcode is None:
+        with self._ending:  # it may end just now, and close what we tell by
+            if self._exitcode is not None:
+                return
             self._exitcode = LATE_EXIT_CODE
             assert self._thread is not None
             assert self._ended is not None
             logger.error("%s does not end: it is left behind", self._thread.name)
-            with contextlib.suppress(OSError):  # it has ended just now
+            with contextlib.suppress(OSError):  # nobody reads any more
                 self._ended.send(None)  # the sentinel tells
 
     def close(self) -> None:
