@@ -30,7 +30,6 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         return
     await receive()  # websocket.connect
     members[send] = asyncio.Queue(MOST_WAITING)
-    await send({"type": "websocket.accept"})
     teller = asyncio.create_task(tell(send, members[send]))
     try:
         while (message := await receive())["type"] == "websocket.receive":
@@ -48,6 +47,7 @@ def publish(text: str) -> None:
 
 
 async def tell(send: Send, queue: asyncio.Queue[str]) -> None:
-    """Send one member what waits for it."""
+    """Let one member in, and send what waits for it."""
+    await send({"type": "websocket.accept"})
     while True:
         await send({"type": "websocket.send", "text": await queue.get()})

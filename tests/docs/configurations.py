@@ -136,16 +136,16 @@ def ini(story: Story, block: Block) -> None:
     values = dict(re.findall(r"^(\w+)=(.*)$", unit, re.MULTILINE))
     program, *arguments = shlex.split(values["ExecStart"])
     assert Path(program).name == "granian"
+    assert int(values["TimeoutStopSec"]) >= graceful(arguments) + 10, "TimeoutStopSec is too short"
+    assert values["ExecReload"] == "/bin/kill -HUP $MAINPID"
     story.use(values["ExecStart"])
     story.granian(arguments, {})
     assert story.get("/").status_code == 200
-    assert values["ExecReload"] == "/bin/kill -HUP $MAINPID"
     assert story.server is not None
     assert story.log is not None
     story.server.send_signal(signal.SIGHUP)
     story.log.wait_for("Stopped old worker", START_TIMEOUT)
     story.stop()
-    assert int(values["TimeoutStopSec"]) >= graceful(arguments) + 10
     path = story.directory / Path(block.title).name
     path.write_text(unit, encoding="utf-8")
     printed = run([tool("systemd-analyze"), "verify", "--man=no", str(path)], story.directory)
@@ -185,7 +185,7 @@ def dockerfile(story: Story, block: Block) -> None:
             assert (story.directory / source).exists(), f"{source} is not there"
     program, *arguments = json.loads(values["CMD"][0])
     assert program == "granian"
-    assert arguments[arguments.index("--port") + 1] == values["EXPOSE"][0]
+    assert arguments[arguments.index("--port") + 1] == values["EXPOSE"][0], "EXPOSE another port"
     assert arguments[arguments.index("--host") + 1] == "0.0.0.0"
     assert values["STOPSIGNAL"] == ["SIGTERM"]
     story.granian(arguments, {})
@@ -214,6 +214,9 @@ def kubernetes(story: Story, block: Block) -> None:
     assert service["ports"][0]["targetPort"] in ports
     arguments = container["args"]
     assert int(arguments[arguments.index("--port") + 1]) in ports.values()
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    grace = pod["terminationGracePeriodSeconds"]
+    assert grace >= pause + graceful(arguments) + 10, "the grace period is too short"
     story.granian(arguments, {})
     story.address = story.address.replace("0.0.0.0", "127.0.0.1")
     for name in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -221,8 +224,6 @@ def kubernetes(story: Story, block: Block) -> None:
         assert probe["port"] in ports
         assert story.get(probe["path"], host="10.0.0.7").status_code == 200, name
     story.stop()
-    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-    assert pod["terminationGracePeriodSeconds"] >= pause + graceful(arguments) + 10
 
 
 # -- Python packages and logging -----------------------------------------------------------------
