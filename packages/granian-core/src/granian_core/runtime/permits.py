@@ -62,6 +62,8 @@ class Permits:
             for context in self.contexts:
                 context.pressed = False
                 context.attention = context.draining
+                if context.draining:  # since we looked; its loop has asked for attention
+                    context.attention = True
             if len(self.streams) < self._limit:
                 return True
             # Taken meanwhile, by somebody who may have seen the flags still set.
