@@ -202,7 +202,7 @@ def _values(spec: OptionSpec) -> str:
         parts = [spec.unit]
     low, high = spec.minimum, spec.maximum
     if spec.kind != "octal" and low is not None:
-        parts.append(f"{low:g} to {high:g}" if high is not None else f"at least {low:g}")
+        parts.append(f"{low} to {high}" if high is not None else f"at least {low}")
     if spec.repeatable:
         parts.append("repeatable")
     return ", ".join(parts)
