@@ -10,6 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from granian_core import negotiation
 from granian_core.testing import MemoryServer
 from tests.wires import wires_of
 
@@ -65,10 +66,13 @@ def memory_certificate(tmp_path_factory: pytest.TempPathFactory) -> object:
 
 @pytest.fixture
 def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let every `MemoryServer` of the test serve one HTTP version: plain, with TLS, or apart."""
+    """Let every `MemoryServer` of the test serve one HTTP version, in one of the ways there are."""
     version, _, how = request.param.removeprefix("http/").partition("+")
     monkeypatch.setattr(MemoryServer, "http_version", version)
     monkeypatch.setattr(MemoryServer, "remote", how == "apart")
+    if how == "reference":
+        monkeypatch.setattr(negotiation, "FastEngine", negotiation.ReferenceEngine)
+        monkeypatch.setattr(negotiation, "FastHTTP2Engine", negotiation.ReferenceHTTP2Engine)
     if how == "tls":
         certificate = request.getfixturevalue("memory_certificate")
         monkeypatch.setattr(MemoryServer, "tls", certificate)

@@ -5,7 +5,8 @@ only some of them have says so with one of the marks below. ``GRANIAN_TEST_WIRES
 with commas between, is for a quicker run over some of them.
 
 A test of an interface that runs over HTTP/1.1 does so once more with the application kept
-apart from its connections, as with I/O threads.
+apart from its connections, as with I/O threads; and those that run in the clear do so once more
+for each version with its reference engine.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ on_one_loop = pytest.mark.on_one_loop
 application can only know that it will."""
 
 APART = "http/1.1+apart"
+WITH_REFERENCE = {"http/1.1": "http/1.1+reference", "http/2": "http/2+reference"}
 
 
 def wires_of(definition: pytest.Item) -> tuple[str, ...]:
@@ -35,9 +37,12 @@ def wires_of(definition: pytest.Item) -> tuple[str, ...]:
     marker = definition.get_closest_marker("wires")
     names: tuple[str, ...] = marker.args if marker is not None else WIRES
     assert set(names) <= set(WIRES), names
+    plain = names
     is_async = definition.path.parent.name in ("asgi", "rsgi")
     if is_async and "http/1.1" in names and definition.get_closest_marker("on_one_loop") is None:
         names = (*names, APART)
+    if definition.path.parent.name in ("asgi", "rsgi", "wsgi"):
+        names += tuple(WITH_REFERENCE[name] for name in plain if name in WITH_REFERENCE)
     chosen = os.environ.get("GRANIAN_TEST_WIRES")
     if chosen:
         # A test that has none of the chosen ones runs over its first: none goes untested.
