@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from granian_core import BaseInterface, HTTPStream, ServerConfig, WebSocketStream
+from granian_core.listener import Accepting
 from granian_core.loops import loops
 from granian_core.runtime.server import RuntimeMode, ThreadedServer
 from granian_core.sockets import bind_tcp
@@ -42,6 +43,12 @@ class Threads(Loopback):
     def counts(self) -> list[int]:
         """How many connections each loop has."""
         return [len(context.connections) for context in self.server.contexts]
+
+    @property
+    def accepting(self) -> list[Accepting]:
+        """Who accepts for each loop."""
+        found = [server._listeners for server in self.server._servers]
+        return [one for one in found if one is not None]
 
     @property
     def idle(self) -> int:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from granian_core import HTTP1Settings, HTTPStream, ServerConfig, TLSSettings, WebSocketStream
 from granian_core.http2.contract import PREFACE
 from granian_core.http2.frames import ACK, PING, ping_frame, settings_frame
+from granian_core.runtime.server import RuntimeMode
 from granian_core.settings import StaticSettings
 from tests.core.loopback import PATIENCE, both_loops, get, run, until, wait
 from tests.core.runtime.serving import FromFunctions, SocketHandler, Threads, serving
@@ -51,6 +53,14 @@ class Blocked:
 
         await asyncio.to_thread(client)
         return answers[0]
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait, on a thread, until *condition* holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 @contextlib.contextmanager
@@ -92,6 +102,37 @@ def test_static_files_are_answered_meanwhile(loop_name: str, threads: int, tmp_p
             assert (await application.beside(subject, files)).startswith(b"HTTP/1.1 200")
 
     run(loop_name, main)
+
+
+@pytest.mark.parametrize("mode", ["st", "mt"])
+def test_permits_bound_what_an_application_that_hangs_is_handed(mode: RuntimeMode) -> None:
+    """The I/O threads go on accepting until then; who comes later waits, and is not refused."""
+    limit, late = 4, list[bytes]()
+
+    async def main() -> None:
+        application = Blocked()
+        async with serving(application, ServerConfig(backpressure=limit), mode=mode) as subject:
+
+            def crowd(port: int) -> None:
+                streams = subject.server.contexts[0].streams  # the worker's
+                for _ in range(4 * limit):
+                    sock = stack.enter_context(connect(port))
+                    sock.sendall(get("/"))
+                    late_ones.append(sock)
+                wait_for(lambda: len(streams) >= limit)
+                wait_for(lambda: not any(one.accepting for one in subject.accepting))
+                # Two loops may take the last permit in the same instant.
+                assert len(streams) <= limit + 1
+
+            late_ones: list[socket.socket] = []
+            with contextlib.ExitStack() as stack:
+                await application.beside(subject, crowd)
+                for sock in late_ones:
+                    late.append(await asyncio.to_thread(receive_until, sock, b"late"))
+
+    run("asyncio", main)
+    assert len(late) == 4 * limit
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in late)
 
 
 @both_loops
