@@ -218,6 +218,7 @@ def test_backpressure() -> None:
             sock.sendall(request("/slow?0.2"))
         for sock in socks:
             read_until(sock, b"slow done")
+        server.log.wait_for("(?s)(?:slow ends.*){3}")
         words = re.findall("slow (begins|ends)", server.log.text)
         assert words == ["begins", "ends"] * 3  # one at a time
 
