@@ -85,7 +85,7 @@ class TrustedHosts:
             if "/" in name:
                 self._networks.append(ipaddress.ip_network(name, strict=False))
             else:
-                self._addresses.add(ipaddress.ip_address(name))
+                self._addresses.add(_address(name))
         except ValueError:
             self._literals.add(name)
 
@@ -104,12 +104,18 @@ class TrustedHosts:
 
     def _judge(self, host: str) -> bool:
         try:
-            address = ipaddress.ip_address(host)
+            address = _address(host)
         except ValueError:
             return host in self._literals and host != UNIX
-        if address.version == 6 and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         return address in self._addresses or any(address in net for net in self._networks)
+
+
+def _address(text: str) -> _Address:
+    """Return an address; that of IPv4 in its own form, however a socket for both shows it."""
+    address = ipaddress.ip_address(text)
+    if address.version == 6 and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
 
 
 @dataclass(frozen=True, slots=True)
