@@ -450,7 +450,9 @@ def test_settings_reach_the_server() -> None:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs /proc")
-def test_two_hundred_cycles_leave_nothing(run: Runner) -> None:
+def test_two_hundred_cycles_leave_nothing(
+    run: Runner, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     """No task, socket, thread or warning, in a fixture that starts a server for each test."""
     threads = threading.active_count()
     app = ASGI()
@@ -472,3 +474,6 @@ def test_two_hundred_cycles_leave_nothing(run: Runner) -> None:
     run(main())
     assert threading.active_count() == threads
     assert app.events == ["startup", "shutdown"] * CYCLES
+    assert capsys.readouterr().out == ""  # where the server's own warnings go
+    # The loop's debug mode also says what took long, which depends on the machine.
+    assert [one for one in caplog.records if one.levelno >= logging.ERROR] == []
