@@ -457,7 +457,7 @@ def test_who_embeds_a_server_is_warned_too_and_once_for_a_certificate(
     with caplog.at_level(logging.WARNING, logger="_granian.tls"):
         asyncio.run(main())
         assert ["embedded.pem" in message for message in caplog.messages] == [True]
-        check_files(settings)  # a start or a reload of the command
+        check_files(settings)  # a start of the command
         assert ["embedded.pem" in message for message in caplog.messages] == [True, True]
 
 

@@ -35,7 +35,7 @@ HELLO_LIMIT = 131_396
 """Bytes of a ClientHello that are kept to be read; OpenSSL accepts no longer one."""
 
 ENDS_SOON = datetime.timedelta(days=14)
-"""How long before its end a certificate is worth a warning at each start and reload."""
+"""How long before its end a certificate is worth a warning."""
 
 _said: set[tuple[str, datetime.datetime]] = set()
 """Warnings of an end that were given; workers inherit them by fork, and do not repeat them."""
@@ -178,7 +178,7 @@ class TLSContexts:
 
 
 def check_files(settings: TLSSettings) -> None:
-    """Load everything that *settings* name, and forget it; warn, again, of what ends soon.
+    """Load everything that *settings* name, and forget it; warn, even if again, of what ends soon.
 
     Raises:
         ConfigurationError: As for `TLSContexts`.
