@@ -42,6 +42,11 @@ INTRODUCTIONS = {
     "granian": "The import name of Granian, which `granian-cli` provides. "
     "[Python API](../python-api.md) shows it at work.",
 }
+HAND_WRITTEN = {
+    # The module of the same name would hide the object.
+    "granian_core.loops": "\n### `granian_core.loops` { #granian_core.loops }\n\n"
+    "The registry of event loops, of this class:\n\n::: granian_core.loops.LoopRegistry\n",
+}
 
 
 def public_names(module: str) -> list[str]:
@@ -58,7 +63,7 @@ def page(name: str) -> str:
         if module != modules[0]:
             text += f"\n## `{module}`\n"
         for item in public_names(module):
-            text += f"\n::: {module}.{item}\n"
+            text += HAND_WRITTEN.get(f"{module}.{item}") or f"\n::: {module}.{item}\n"
             if len(modules) > 1:
                 text += "    options:\n      heading_level: 3\n"
     return text

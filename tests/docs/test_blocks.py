@@ -14,7 +14,7 @@ from tests.docs.story import Story
 from tests.e2e.serving import ServerFailed
 
 LANGUAGES = {"console", "mermaid", "python", "sh", "text", *CHECKS}
-UNRUN_ALLOWED = 8
+UNRUN_ALLOWED = 4
 """Blocks with a reason not to be run. Think twice before raising it."""
 
 
