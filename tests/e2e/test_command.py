@@ -213,8 +213,12 @@ def test_interrupt_is_exit_code_0(command: tuple[str, ...]) -> None:
 
 
 def test_stop_while_starting(command: tuple[str, ...]) -> None:
+    """Nobody gets in before the application can answer: a probe does not pass too early."""
     with running(APP, command=command, env={"LIFECYCLE_BOOT_TIME": "60"}) as server:
+        address = server.log.wait_for(r"Listening at: http://127\.0\.0\.1:(?P<port>\d+)")
         server.log.wait_for("Spawning worker-1")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(address["port"])), 5)
         assert server.stop() == 0
 
 
