@@ -148,7 +148,7 @@ def test_extra_threads_leave_and_the_first_stays() -> None:
     for job in jobs:
         job.release.set()
 
-    until(lambda: pool.threads == 1)
+    until(lambda: pool.threads == pool.idle == 1)
 
     assert run_job(pool) is jobs[0].thread
     assert pool.shutdown(timeout=PATIENCE)
