@@ -13,6 +13,7 @@ import argparse
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ from benchmarks.servers import HOST
 WAIT_S = 0.05
 """Seconds that the applications of `benchmarks.apps.waiting` wait."""
 WARM_UP_S = 1.0
+REST_S = 1.0
+"""Seconds after it for the calls that it left behind: of 4 threads, each has 16 to finish."""
+IDEAL_SAMPLE_S = 10.0
+"""Shortest sample where there is an ideal: what is under way in the end is not counted, which
+is up to one request of each connection."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,9 @@ def measure(knob: Knob, options: Sequence[str], seconds: float) -> Figures:
     ):
         server.wait_ready()
         run_load(knob.case, port, WARM_UP_S, plan)
+        if knob.ideal_rate is not None:
+            time.sleep(REST_S)
+            seconds = max(seconds, IDEAL_SAMPLE_S)
         before = server.tree()
         load = run_load(knob.case, port, seconds, plan)
         cpu_s = server.tree().cpu_s - before.cpu_s
