@@ -19,7 +19,7 @@ LIMIT = 12 * 1024
 @pytest.mark.usefixtures("each_engine")
 def test_idle_websocket_is_small() -> None:
     async def main() -> None:
-        async with serving(lambda stream: Echo()(stream)) as subject:
+        async with serving(Echo()) as subject:
             (await opened(subject)).send(frame(TEXT, b"warm"))
             await turns()
             gc.collect()
