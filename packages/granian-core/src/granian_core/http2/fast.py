@@ -100,6 +100,8 @@ _EVENTS: Final = {
 }
 """What a frame means for the connection, without and with END_HEADERS."""
 _OTHER: Final = (GOT_OTHER, GOT_OTHER)
+_OPENED: Final = STREAM[IDLE][RECV_HEADERS : RECV_HEADERS_END + 1]
+"""The state of a new stream, without and with END_STREAM."""
 _PLAIN_MASK: Final = END_HEADERS | PADDED | PRIORITY_FLAG
 
 
@@ -400,9 +402,7 @@ class FastEngine(Sender):
         fields = heads.decode(block) if request is None else []
         flow = self._flow
         streams = self._streams
-        stream = streams[stream_id] = Stream(
-            STREAM[IDLE][RECV_HEADERS | ended], flow.new_outbound, flow.new_inbound
-        )
+        stream = streams[stream_id] = Stream(_OPENED[ended], flow.new_outbound, flow.new_inbound)
         self._budget.stream_opened()
         if len(streams) > self._max_streams:
             raise StreamFault(REFUSED_STREAM, "too many concurrent streams")

@@ -28,6 +28,7 @@ from granian_core.http2.frames import (
 from granian_core.http2.hpack import Encoder
 from granian_core.http2.states import (
     CLOSED,
+    HALF_CLOSED_REMOTE,
     IDLE,
     MISUSE,
     RESET_BY_US,
@@ -189,13 +190,20 @@ class Sender:
             self.send_headers(stream_id, fields, False)
             self.send_data(stream_id, data, True)
             return
-        stream = self._move(stream_id, SEND_END)
-        block = self._encoder.encode(fields)
-        size = len(block)
+        streams = self._streams
+        stream = streams.get(stream_id)
+        if stream is not None and stream.state == HALF_CLOSED_REMOTE:
+            # As `_move` does, for what nearly all streams come to.
+            del streams[stream_id]
+            stream.state = CLOSED
+        else:
+            stream = self._move(stream_id, SEND_END)
         flow = self._flow
         content = len(data)
         if content > stream.outbound or content > flow.outbound:
             raise LocalProtocolError("DATA that the peer does not take")
+        block = self._encoder.encode(fields)
+        size = len(block)
         flow.outbound -= content
         self._budget.data_sent += content
         if size > self.max_frame:
