@@ -11,15 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from granian_core import HTTP2Settings, Limits, LocalProtocolError
-from granian_core.http2.contract import PREFACE
+from granian_core.http2.contract import PREFACE, PROTOCOL_ERROR
 from granian_core.http2.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    GOAWAY,
     HEADERS,
     WINDOW_UPDATE,
     frame,
     settings_frame,
+    window_frame,
 )
 from granian_core.http2.hpack.encoder import WITH_INDEXING, encode_literal
 from granian_core.settings import EngineChoice
@@ -142,6 +144,13 @@ def test_what_follows_on_a_stream_above_goaway_is_ignored(recorder: Recorder) ->
     assert recorder.calls == []
     assert [call[0] for call in meaning(b"".join(recorder.output))] == [WINDOW_UPDATE]
     assert not recorder.engine.closed
+
+
+def test_stream_that_only_we_could_open_is_never_reset(recorder: Recorder) -> None:
+    """RFC 9113 6.4: RST_STREAM must not name an idle stream, below the highest one either."""
+    recorder.engine.receive_data(head(3) + window_frame(2, 0))
+    assert recorder.calls[-1] == ("error", PROTOCOL_ERROR)
+    assert [call[0] for call in meaning(b"".join(recorder.output))] == [GOAWAY]
 
 
 def test_misuse_raises() -> None:

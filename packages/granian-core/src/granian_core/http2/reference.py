@@ -407,7 +407,7 @@ class ReferenceEngine(H2Sender):
 
     def _fail_stream(self, stream_id: int, fault: StreamFault) -> None:
         """Reset a stream for the peer's fault."""
-        if stream_id > self.highest_id:
+        if stream_id > self.highest_id or not stream_id & 1:
             # RST_STREAM must not name an idle stream (RFC 9113 6.4).
             raise ConnectionFault(fault.code, fault.reason)
         if stream_id in self._streams:
