@@ -24,6 +24,8 @@ from granian_core import (
 from granian_core import blocking as blocking_module
 from granian_core.blocking import PIECE_COST, SEND_WINDOW
 from granian_core.log import access_logger
+from granian_core.settings import HTTP2Settings
+from granian_core.stream import BODY_HIGH_WATER
 from granian_core.testing import MemoryClient, MemoryServer
 from tests.core.loopback import PATIENCE, Threaded, no_errors, until, wait
 
@@ -281,6 +283,67 @@ def test_what_is_on_its_way_is_bounded(size: int, monkeypatch: pytest.MonkeyPatc
         assert body == b"x" * sum(written)
 
     serve(call, talk)
+
+
+# -- a body that comes ---------------------------------------------------------------------
+
+
+def test_what_has_come_of_a_body_is_read_without_the_loop() -> None:
+    """Piece by piece, while the loop stands still and more of the body is to come."""
+    go, done = threading.Event(), threading.Event()
+    got: list[bytes] = []
+
+    def call(stream: BlockingStream) -> None:
+        if stream.stream.path == "/ready":
+            stream.respond(200, [], b"ready")
+            return
+        wait(go)
+        while len(b"".join(got)) < 9:
+            got.append(stream.read(2))
+        done.set()
+        while piece := stream.read():
+            got.append(piece)
+        stream.respond(200, [], b"".join(got))
+
+    async def talk(server: MemoryServer, app: Threaded) -> None:
+        client = await ready(server)
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 12\r\n\r\n")
+        for piece in (b"one", b"two", b"six"):
+            client.send(piece)
+        await until(lambda: app.pool.threads == app.pool.idle + 1)
+        go.set()
+        assert done.wait(PATIENCE), "the thread waits for the loop, which stands still"
+        client.send(b"ten")
+        assert (await client.receive_response()).body == b"onetwosixten"
+
+    serve(call, talk)
+
+
+@pytest.mark.parametrize("piece", [700, 40_000, 200_000])
+def test_peer_is_read_again_however_the_thread_reads(piece: int) -> None:
+    """Bytes that the loop was not told of must not keep the peer waiting for ever."""
+    size = 1_000_000
+
+    def call(stream: BlockingStream) -> None:
+        total = 0
+        most = 0
+        while data := stream.read(5000 if total % 3 else -1):
+            total += len(data)
+            most = max(most, stream.stream._buffered)
+        stream.respond(200, [], b"%d %d" % (total, most))
+
+    async def talk(server: MemoryServer, app: Threaded) -> None:
+        client = server.connect()
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        for start in range(0, size, piece):
+            client.send(b"x" * min(piece, size - start))
+            await asyncio.sleep(0)
+        total, most = (await client.receive_response()).body.split()
+        assert int(total) == size
+        assert int(most) < BODY_HIGH_WATER + max(piece, 65_536)
+
+    # Over HTTP/2 it is the window that bounds what a peer sends before it is held.
+    serve(call, talk, ServerConfig(http2=HTTP2Settings(initial_stream_window_size=65_535)))
 
 
 # -- a client that leaves -----------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from granian_core import handover
 from granian_core.errors import ClientDisconnected, LocalProtocolError
 from granian_core.files import kernel_sender
-from granian_core.stream import ABORTED, COMPLETE, PENDING, STARTED
+from granian_core.stream import ABORTED, BODY_LOW_WATER, COMPLETE, PENDING, STARTED
 
 if TYPE_CHECKING:
     import asyncio
@@ -66,6 +66,7 @@ class BlockingStream:
     # Defaults of the class: an exchange sets only what is not so.
     gone: bool = False
     _rest: bytes = b""
+    _untold: int = 0
     _phase: int = PENDING
     _remaining: int = -1
     _unmarked: int = 0
@@ -96,14 +97,25 @@ class BlockingStream:
         data = self._rest
         if data:
             self._rest = b""
-        elif self.stream.body_complete and not self.stream.body_held:
-            # Nothing is fed any more and no peer is kept waiting: the loop has no part in it.
-            data = self.stream.read_nowait() or b""
         else:
-            data = self._read_on_loop()
+            data = self._take()
         if 0 < size < len(data):
             self._rest = data[size:]
             data = data[:size]
+        return data
+
+    def _take(self) -> bytes:
+        """Take what is there already, without the loop; else wait for it."""
+        stream = self.stream
+        complete = stream.body_complete  # first: then what is not there will not come
+        data = stream.take_piece()
+        if data is None:
+            return b"" if complete else self._read_on_loop()
+        if not complete or stream.body_held:
+            self._untold += len(data)
+            if self._untold >= BODY_LOW_WATER // 2:
+                untold, self._untold = self._untold, 0
+                self._channel.post(stream.note_taken, untold)
         return data
 
     def _read_on_loop(self) -> bytes:
@@ -118,6 +130,8 @@ class BlockingStream:
         data = self.stream.read_nowait()
         if data is None:
             self.stream.wait_readable().add_done_callback(waiter.wake)
+        elif data:
+            self._untold = 0  # this was all that there is
         return data
 
     # -- response out ----------------------------------------------------------

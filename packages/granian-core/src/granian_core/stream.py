@@ -44,6 +44,8 @@ PENDING, STARTED, COMPLETE, ABORTED = range(4)
 
 BODY_HIGH_WATER = 65_536
 """Unread request body, in bytes, at which the peer is no longer read."""
+BODY_LOW_WATER = BODY_HIGH_WATER // 2
+"""Unread request body, in bytes, at which a peer is read again for a thread."""
 
 INTERNAL_ERROR_BODY = b"Internal server error"
 INTERNAL_ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8")]
@@ -279,6 +281,23 @@ class HTTPStream:
         data = b"".join(chunks)
         chunks.clear()
         return data
+
+    def take_piece(self) -> bytes | None:
+        """Return what has arrived first and was not read, or None. Safe from any one thread.
+
+        The loop has to hear of it by `note_taken`: the peer may be kept waiting.
+        """
+        chunks = self._chunks
+        if chunks:
+            return chunks.popleft()
+        return None
+
+    def note_taken(self, size: int) -> None:
+        """*size* bytes were taken by `take_piece`: let the peer go on if that makes room."""
+        self._buffered -= size
+        if self._held and self._buffered <= BODY_LOW_WATER:
+            self._held = False
+            self.carrier.want_body(self)
 
     async def read(self) -> bytes:
         """Return the next piece of the body, or ``b""`` at its end.
@@ -522,9 +541,9 @@ class HTTPStream:
 
     def feed_end(self, trailers: Fields | None) -> None:
         """The request is complete."""
-        self._body_done = True
         self.expects_continue = False
         self.trailers = trailers
+        self._body_done = True  # last: a thread that sees it sees the rest
         if self._read_waiter is not None:
             self._wake_reader()
 
