@@ -6,8 +6,9 @@ import asyncio
 import contextvars
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -92,6 +93,27 @@ def test_a_failing_call_does_not_take_the_others_along(error: type[BaseException
         loop.turn()
     loop.turn()
     assert seen == ["other"]
+
+
+def test_a_loop_that_looked_too_early_looks_again() -> None:
+    """Without the GIL a processor may read the queue before others see that it was let go."""
+
+    class Late(deque[Any]):
+        looked = False
+
+        def __len__(self) -> int:
+            seen, self.looked = self.looked, True
+            return super().__len__() if seen else 0
+
+    loop, seen = Recording(), list[str]()
+    subject = channel(loop)
+    subject._calls = Late()
+    subject.post(seen.append, "call")
+    loop.turn()
+    loop.turn()
+    assert seen == ["call"]
+    loop.turn()
+    assert not loop.woken
 
 
 def test_calls_to_a_closed_loop_are_dropped() -> None:

@@ -67,3 +67,7 @@ class Channel:
             if calls:  # the others did nothing wrong
                 self._wake()
             raise
+        # Without the GIL the length may have been read before posters could see the flag.
+        if calls and not self._awake:
+            self._awake = True
+            self._wake()
