@@ -54,7 +54,8 @@ async def serving(
     config = ServerConfig(
         http2=HTTP2Settings(engine=http2_serving.ENGINE, **http2),
         limits=limits or Limits(),
-        websocket=websocket or WebSocketSettings(),
+        # The reference engines together, and the fast ones.
+        websocket=websocket or WebSocketSettings(engine=http2_serving.ENGINE),
         backpressure=backpressure,
         access_log_format=access_log_format,
     )
