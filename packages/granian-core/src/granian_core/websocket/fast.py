@@ -178,7 +178,11 @@ class FastEngine:
                     if first == _WHOLE_BINARY:
                         self._handler.on_message(bytes(payload))
                     else:
-                        self._handler.on_message(_decode(payload))
+                        try:
+                            text = str(payload, "utf-8")
+                        except UnicodeDecodeError as exc:
+                            raise Fault(INVALID_DATA, str(exc)) from None
+                        self._handler.on_message(text)
                     continue
             after = self._take_more(data, position, end)
             if after == position:
@@ -299,7 +303,10 @@ class FastEngine:
         kept, frame = latest.plain
         if kept is message:
             return frame
-        frame = _plain_frame(message)
+        if isinstance(message, str):
+            frame = data_frame(TEXT, message.encode())
+        else:
+            frame = data_frame(BINARY, message)
         if len(frame) <= SHARED_MOST:
             latest.plain = (message, frame)
         return frame
@@ -310,10 +317,12 @@ class FastEngine:
             kept, kept_bits, frame = latest.packed
             if kept is message and kept_bits == bits:
                 return frame
-        payload = message.encode() if isinstance(message, str) else message
+        if isinstance(message, str):
+            opcode, payload = TEXT, message.encode()
+        else:
+            opcode, payload = BINARY, message
         if len(payload) < MIN_COMPRESSED:
-            return _plain_frame(message)
-        opcode = TEXT if isinstance(message, str) else BINARY
+            return data_frame(opcode, payload)
         frame = data_frame(opcode | COMPRESSED, deflater.deflate(payload))
         if bits and len(payload) <= SHARED_MOST:
             latest.packed = (message, bits, frame)
@@ -332,18 +341,12 @@ class FastEngine:
         return close_frame(code, reason)
 
 
-def _decode(payload: bytes | bytearray) -> str:
-    """Return a whole text message."""
+def _decode(payload: bytes) -> str:
+    """Return the text of a close frame."""
     try:
         return str(payload, "utf-8")
     except UnicodeDecodeError as exc:
         raise Fault(INVALID_DATA, str(exc)) from None
-
-
-def _plain_frame(message: str | bytes) -> bytes:
-    if isinstance(message, str):
-        return data_frame(TEXT, message.encode())
-    return data_frame(BINARY, message)
 
 
 def _check_control(first: int, size: int) -> None:
