@@ -192,9 +192,34 @@ def test_exc_info_is_raised_once_the_head_has_left() -> None:
 def test_caches_are_bounded() -> None:
     for number in range(2 * response._MAX_CACHED):
         parse_status(f"200 Number {number}")
-        encode_headers([(f"X-{number}", "")])
+        encode_headers([(f"X-{number}", ""), ("X-Number", f"{number}")])
         assert len(response._statuses) <= response._MAX_CACHED
         assert len(response._names) <= response._MAX_CACHED
+        assert len(response._fields) <= response._MAX_CACHED
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        pytest.param(("Set-Cookie", "secret"), id="cookie"),
+        pytest.param(("Content-Length", "12345"), id="length"),
+        pytest.param(("X-Long", "x" * 161), id="long"),
+    ],
+)
+def test_fields_of_one_response_are_not_kept(pair: tuple[str, str]) -> None:
+    first, second = encode_headers([pair]), encode_headers([pair])
+    assert first == second == [(pair[0].lower().encode(), pair[1].encode())]
+    assert pair not in response._fields
+
+
+def test_field_that_was_seen_is_known_as_it_was() -> None:
+    name, value = "X-Known", "va" + "lue"
+    for _ in range(3):
+        assert encode_headers([(name, value), ("X-Known", "other")]) == [
+            (b"x-known", b"value"),
+            (b"x-known", b"other"),
+        ]
+    assert response._fields[name, value] == (b"x-known", b"value")
 
 
 # -- write() -----------------------------------------------------------------------

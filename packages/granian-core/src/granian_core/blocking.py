@@ -336,7 +336,7 @@ class BlockingStream:
     def settle(self) -> None:
         """The application has returned."""
         stream = self.stream
-        if stream.response_complete:
+        if stream.phase >= COMPLETE:
             stream.carrier.application_done(stream)
         elif self.gone:
             self._end(stream.application_abandoned)
@@ -425,7 +425,7 @@ def run_blocking(
     escapes from *call* is the application's error, as for a coroutine.
     """
     stream.detached = True
-    pool.submit(_run, stream.blocking(), call)
+    pool.submit(_run, stream.carrier.make_blocking(stream), call)
 
 
 def _run(blocking: BlockingStream, call: Callable[[BlockingStream], None]) -> None:

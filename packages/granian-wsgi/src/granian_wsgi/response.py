@@ -56,6 +56,10 @@ _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 _MAX_CACHED: Final = 512
 _statuses: dict[str, Status] = {}
 _names: dict[str, bytes] = {}
+_fields: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+"""Whole fields that were seen, but for what differs from response to response."""
+_MAX_VALUE: Final = 160
+_NOT_KEPT: Final = frozenset((b"content-length", b"set-cookie"))
 
 JOIN_LIMIT: Final = 65_536
 """Bytes up to which the items of a list are joined, so that all leaves in one write."""
@@ -99,18 +103,32 @@ def encode_headers(headers: list[tuple[str, str]]) -> Fields:
     if not isinstance(headers, list):
         raise TypeError(f"the headers must be a list, not {type(headers).__name__}")
     fields: Fields = []
-    names = _names
+    known = _fields.get
     pair: Any  # whatever an application may have put there
     for pair in headers:
         try:
-            name, value = pair
-            if type(pair) is tuple and type(value) is str and value.isprintable():
-                fields.append((names[name], value.encode("latin-1")))
-                continue
-        except (KeyError, TypeError, ValueError):
-            pass  # new, or wrong: looked at more closely below
-        fields.append(_encode_header(pair))
+            field = known(pair)
+        except TypeError:  # something in it can not be hashed
+            field = None
+        fields.append(field or _encode_new(pair))
     return fields
+
+
+def _encode_new(pair: Any) -> tuple[bytes, bytes]:
+    """Encode a field that is not known as a whole; see `_encode_header`."""
+    try:
+        name, value = pair
+        if type(pair) is tuple and type(value) is str and value.isprintable():
+            encoded = _names[name]
+            field = encoded, value.encode("latin-1")
+            if len(value) <= _MAX_VALUE and encoded not in _NOT_KEPT and type(name) is str:
+                if len(_fields) >= _MAX_CACHED:
+                    _fields.clear()
+                _fields[pair] = field
+            return field
+    except (KeyError, TypeError, ValueError):
+        pass  # new, or wrong: looked at more closely
+    return _encode_header(pair)
 
 
 def _encode_header(pair: Any) -> tuple[bytes, bytes]:

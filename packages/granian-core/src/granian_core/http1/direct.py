@@ -162,12 +162,14 @@ class DirectStream(BlockingStream):
     def _send_last(self, stream: HTTPStream, status: int, data: bytes) -> None:
         """Mark the exchange complete, then send its last bytes."""
         connection = self._connection
-        with connection.lock_for_threads:
+        lock = connection.lock
+        assert lock is not None
+        with lock:
             if stream.phase > STARTED:
                 return  # the client left meanwhile
             stream.mark_complete(status)
             sent = self._try_send(data) if data else 0
-            rest = data[sent:]
+            rest = b"" if sent == len(data) else data[sent:]
             if rest:
                 connection.handed_off = True
         if rest or connection.needs_loop():
