@@ -71,7 +71,8 @@ class MemoryHTTP2Client(MemoryClient):
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        if data and not self.transport.is_closing():
+        # Behind an end of file nothing is sent: acknowledgements neither.
+        if data and not self.transport.is_closing() and not self.transport.peer_eof:
             self.transport.feed(data)
 
     # -- sending -----------------------------------------------------------------

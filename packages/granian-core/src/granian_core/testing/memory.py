@@ -46,6 +46,7 @@ class MemoryTransport(asyncio.Transport):
         reading_paused: Whether the protocol has paused reading.
         writing_paused: Whether the protocol was asked to pause writing.
         eof_written: Whether the server has half-closed its side.
+        peer_eof: Whether the client has half-closed its own.
     """
 
     scheme = "http"
@@ -69,7 +70,7 @@ class MemoryTransport(asyncio.Transport):
         self._protocol: asyncio.Protocol | None = None
         self._incoming: deque[bytes | None] = deque()
         self._delivering = False
-        self._peer_eof = False
+        self.peer_eof = False
         self._peer_closed = False
         self._buffer = bytearray()
         self._stalled = False
@@ -221,7 +222,7 @@ class MemoryTransport(asyncio.Transport):
 
     def feed(self, data: bytes) -> None:
         """Deliver bytes from the client, now or when reading is resumed."""
-        if self._peer_eof:
+        if self.peer_eof:
             raise RuntimeError("the client has already sent its end of file")
         if data:
             self._incoming.append(data)
@@ -235,8 +236,8 @@ class MemoryTransport(asyncio.Transport):
                 server ends the connection with `ConnectionResetError`.
         """
         self._peer_closed = self._peer_closed or closed
-        if not self._peer_eof:
-            self._peer_eof = True
+        if not self.peer_eof:
+            self.peer_eof = True
             self._incoming.append(None)
             self._deliver()
 
