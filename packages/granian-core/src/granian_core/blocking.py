@@ -63,20 +63,30 @@ class BlockingStream:
         gone: The thread has seen that the client left; the loop may not know yet.
     """
 
-    # Defaults of the class: an exchange sets only what is not so.
-    gone: bool = False
-    _rest: bytes = b""
-    _untold: int = 0
-    _phase: int = PENDING
-    _remaining: int = -1
-    _unmarked: int = 0
-    _half: int = SEND_WINDOW // 2
-    _mark: _Waiter | None = None
+    __slots__ = (
+        "_channel",
+        "_half",
+        "_mark",
+        "_phase",
+        "_remaining",
+        "_rest",
+        "_unmarked",
+        "_untold",
+        "gone",
+        "stream",
+    )
 
     def __init__(self, stream: HTTPStream, channel: Channel, window: int = SEND_WINDOW) -> None:
         self.stream = stream
+        self.gone = False
         self._channel = channel
+        self._rest = b""
+        self._untold = 0
+        self._phase = PENDING
+        self._remaining = -1
+        self._unmarked = 0
         self._half = window // 2
+        self._mark: _Waiter | None = None
 
     # -- body in ---------------------------------------------------------------
 

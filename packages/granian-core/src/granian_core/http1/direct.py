@@ -80,13 +80,13 @@ def _duplicate(connection: HTTP1Output) -> None:
 class DirectStream(BlockingStream):
     """A `BlockingStream` that sends from the thread while it may."""
 
-    # Nothing is handed over while this is true: then the exchange itself says how far it is.
-    _direct: bool = True
+    __slots__ = ("_connection", "_direct")
 
     def __init__(self, connection: HTTP1Connection, stream: HTTPStream, channel: Channel) -> None:
-        self.stream = stream
-        self._channel = channel
+        BlockingStream.__init__(self, stream, channel)
         self._connection = connection
+        # Nothing is handed over while this is true: the exchange itself says how far it is.
+        self._direct = True
 
     def _read_on_loop(self) -> bytes:
         # 100 Continue is the loop's to write; it must not cross with ours.
