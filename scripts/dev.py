@@ -59,6 +59,7 @@ def test(options: list[str]) -> int:
         [*local_packages(), "-e", f"{CLI}[all]", "-r", str(TEST_REQUIREMENTS)],
         ["--no-deps", "-r", str(BESIDE_REQUIREMENTS)],
     )
+    options = [*in_parallel(), *options]
     runner = [str(PYTHON), "-m"]
     if os.environ.get("GRANIAN_COVERAGE") != "1":
         return subprocess.call([*runner, "pytest", *options], cwd=ROOT)
@@ -68,6 +69,12 @@ def test(options: list[str]) -> int:
     subprocess.check_call([*runner, "coverage", "combine", "--quiet"], cwd=ROOT)
     subprocess.check_call([*runner, "coverage", "report", "--fail-under=0"], cwd=ROOT)
     return code
+
+
+def in_parallel() -> list[str]:
+    """Return pytest's options for running on several processors; ``-n 0`` undoes them."""
+    # More than a few, and the servers under test crowd each other out.
+    return ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "worksteal"]
 
 
 def local_packages() -> list[str]:
