@@ -146,6 +146,17 @@ def test_what_follows_on_a_stream_above_goaway_is_ignored(recorder: Recorder) ->
     assert not recorder.engine.closed
 
 
+def test_answer_before_the_end_of_its_request_uses_up_the_stream_s_window(
+    recorder: Recorder,
+) -> None:
+    """The stream is still there, and its window may still grow up to its limit, no further."""
+    credit = 0x7FFF_FFFF - 65_535 + len(b"hello")
+    recorder.engine.receive_data(head(1, b"/now") + window_frame(1, credit))
+    assert recorder.calls[-1] == ("window", 1)
+    recorder.engine.receive_data(window_frame(1, 1))
+    assert recorder.calls[-1] == ("reset", 1, 3, False)
+
+
 def test_stream_that_only_we_could_open_is_never_reset(recorder: Recorder) -> None:
     """RFC 9113 6.4: RST_STREAM must not name an idle stream, below the highest one either."""
     recorder.engine.receive_data(head(3) + window_frame(2, 0))

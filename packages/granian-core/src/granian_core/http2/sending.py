@@ -206,6 +206,7 @@ class Sender:
             raise LocalProtocolError("DATA that the peer does not take")
         block = self._encoder.encode(fields)
         size = len(block)
+        stream.outbound -= content  # it still takes credit if its request has not ended
         flow.outbound -= content
         self._budget.data_sent += content
         if size > self.max_frame:
