@@ -423,18 +423,18 @@ def test_its_io_may_have_threads_of_its_own(run: Runner) -> None:
         application_threads.add(threading.current_thread())
         protocol.response_str(200, [], "hello")
 
-    def io_threads() -> int:
-        return sum(one.name.startswith("granian-io-") for one in threading.enumerate())
+    def io_threads() -> set[threading.Thread]:
+        return {one for one in threading.enumerate() if one.name.startswith("granian-io-")}
 
     async def main() -> None:
         async with serving(quiet(app, runtime_threads=2)) as server:
-            assert io_threads() == 2
+            before = io_threads()
+            assert len(before) == 2
             assert (await get(server)).endswith(b"hello")
-            before = set(threading.enumerate())
             server.reload()
-            while before & set(threading.enumerate()) - {threading.current_thread()}:
+            while before & io_threads():
                 assert (await get(server)).endswith(b"hello")
-        assert io_threads() == 0
+        assert not io_threads()
 
     run(main())
     assert application_threads == {threading.current_thread()}
