@@ -94,6 +94,12 @@ class Load:
         async with self._progress:
             await self._progress.wait_for(lambda: self.result.answered >= goal)
 
+    async def wait_workers(self, count: int) -> None:
+        """Wait until *count* workers have answered; which one accepts a client is chance."""
+        async with self._progress:
+            seen = self._progress.wait_for(lambda: len(self.result.pids) >= count)
+            await asyncio.wait_for(seen, READ_TIMEOUT)
+
     async def wait_refused(self) -> None:
         """Wait until every client has found that nobody listens."""
         await asyncio.gather(*self._tasks)

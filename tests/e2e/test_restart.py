@@ -444,6 +444,7 @@ def test_watchdog_dumps_and_replaces_a_blocked_worker() -> None:
             await wait_logged(server, "its event loop is blocked", 1)
             await wait_logged(server, "in block", 1)  # the stack
             await wait_logged(server, "Stopped old worker", 1)
+            await load.wait_workers(2)
             await load.wait_answered(50)
         assert not alive(blocked)
         assert str(blocked) not in load.result.pids
@@ -465,9 +466,10 @@ def test_slow_boot_under_reload_serves_on() -> None:
     async def main(server: ServerProcess) -> Load:
         load = Load(server.host, server.port)
         async with load:
-            await load.wait_answered(50)
+            await load.wait_workers(2)
             server.process.send_signal(signal.SIGHUP)
             await wait_logged(server, "Stopped old worker-", 2, seconds=90)
+            await load.wait_workers(4)
             await load.wait_answered(50)
         return load
 
