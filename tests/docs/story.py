@@ -193,6 +193,18 @@ class Story:
         with httpx.Client(trust_env=False, timeout=IO_TIMEOUT) as client:
             return client.get(f"http://{self.address}{path}", headers={"host": host})
 
+    def failed(self) -> None:
+        """Wait until the server of the story, which has said what is wrong, has left for it."""
+        server, self.server = self.server, None
+        assert server is not None
+        assert self.log is not None
+        try:
+            assert server.wait(STOP_TIMEOUT) != 0, self.log.text
+        finally:
+            server.kill()
+            server.wait()
+            self.log.join(2.0)
+
     def stop(self) -> None:
         """Stop the server of the story, if there is one; it has to leave in good order."""
         server, self.server = self.server, None
