@@ -35,9 +35,9 @@ logger = logging.getLogger("_granian.serve")
 
 T = TypeVar("T")
 
-LOOP_CHECK = 5.0
+LOOP_CHECK: Final = 5.0
 """Seconds after which a thread that waits for the loop makes sure that there still is one."""
-LOOP_GONE = "the server has stopped"
+LOOP_GONE: Final = "the server has stopped"
 
 _BUFFERED = (BufferedReader, BufferedRandom)
 
@@ -46,7 +46,7 @@ SEND_WINDOW: Final = 131_072
 PIECE_COST: Final = 512
 """What each piece costs besides its bytes: small ones are bounded by their number."""
 
-FILE_BLOCK = 131_072
+FILE_BLOCK: Final = 131_072
 """Bytes of a file that are read at once."""
 
 

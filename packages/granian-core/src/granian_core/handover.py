@@ -11,13 +11,15 @@ What crosses goes through a `granian_core.channel.Channel`.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import encode_fields, status_line, trailer_section
 from granian_core.http2.response import response_head, trailer_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from granian_core.stream import Fields, Headers, HTTPStream
 
 logger = logging.getLogger("_granian.serve")
@@ -30,7 +32,8 @@ TOO_SHORT: Final = "the response body is shorter than its Content-Length"
 
 def copy_fields(headers: Headers) -> Fields:
     """Return fields that are checked already as a list of nobody else's."""
-    return [(bytes(name), bytes(value)) for name, value in headers]
+    pairs: Iterable[Any] = headers  # of any kind of buffer
+    return [(bytes(name), bytes(value)) for name, value in pairs]
 
 
 def check_head(
@@ -73,8 +76,9 @@ def check_final_head(
 
 def check_trailers(http_version: str, trailers: Headers) -> Fields:
     """Check a trailer section as the connection will; see `check_head`."""
+    pairs: Iterable[Any] = trailers
     try:
-        fields = [(name, value) for name, value in trailers]
+        fields = [(name, value) for name, value in pairs]
     except (TypeError, ValueError) as exc:
         raise LocalProtocolError("trailer fields must be pairs of bytes") from exc
     if http_version == "2":

@@ -57,6 +57,15 @@ def warn_of_frame_size(settings: HTTP2Settings) -> None:
         )
 
 
+def as_protocol(connection: HTTP1Connection | HTTP2Connection) -> asyncio.Protocol:
+    """Return *connection* as what it is to its transport.
+
+    Connections have all methods of `asyncio.Protocol`. They do not inherit from it: a class that
+    mypyc compiles keeps its attributes in a C struct only if its bases are compiled too.
+    """
+    return cast("asyncio.Protocol", connection)
+
+
 class ConnectionChooser:
     """Makes the protocols of one server's connections.
 
@@ -87,9 +96,9 @@ class ConnectionChooser:
             alpn: What TLS has settled on, one of `alpn_protocols`, or None.
         """
         if self._mode == "1" or alpn == "http/1.1":
-            return self.make_http1(context, scheme, tls)
+            return as_protocol(self.make_http1(context, scheme, tls))
         if self._mode == "2" or alpn == "h2":
-            return self.make_http2(context, scheme, tls)
+            return as_protocol(self.make_http2(context, scheme, tls))
         return PrefaceSniffer(self, context, scheme, tls)
 
     def make_http1(
@@ -173,7 +182,7 @@ class PrefaceSniffer(asyncio.Protocol):
         context.connections.discard(self)
         self._transport = None
         try:
-            transport.set_protocol(connection)
+            transport.set_protocol(as_protocol(connection))
         except NotImplementedError:
             self._successor = connection
         connection.connection_made(transport)

@@ -21,8 +21,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from granian_core.errors import BodyTooLarge, ClientDisconnected, LocalProtocolError
 
@@ -40,15 +40,18 @@ Address: TypeAlias = tuple[str, int | None]
 """``(host, port)``; for a unix socket ``(path, None)``."""
 Data: TypeAlias = bytes | bytearray | memoryview
 
-PENDING, STARTED, COMPLETE, ABORTED = range(4)
+PENDING: Final = 0
+STARTED: Final = 1
+COMPLETE: Final = 2
+ABORTED: Final = 3
 
-BODY_HIGH_WATER = 65_536
+BODY_HIGH_WATER: Final = 65_536
 """Unread request body, in bytes, at which the peer is no longer read."""
-BODY_LOW_WATER = BODY_HIGH_WATER // 2
+BODY_LOW_WATER: Final = BODY_HIGH_WATER // 2
 """Unread request body, in bytes, at which a peer is read again for a thread."""
 
-INTERNAL_ERROR_BODY = b"Internal server error"
-INTERNAL_ERROR_HEADERS = [(b"content-type", b"text/plain; charset=utf-8")]
+INTERNAL_ERROR_BODY: Final = b"Internal server error"
+INTERNAL_ERROR_HEADERS: Final = [(b"content-type", b"text/plain; charset=utf-8")]
 
 
 class Carrier(Protocol):
@@ -160,6 +163,22 @@ class HTTPStream:
         cancelled: The server itself cancelled the task (a shutdown deadline).
     """
 
+    carrier: Carrier
+    http_version: str
+    method: str
+    scheme: str
+    log_scheme: str
+    path: str
+    raw_path: bytes
+    query_string: bytes
+    authority: bytes | None
+    headers: Fields
+    client: Address | None
+    log_client: Address | None
+    server: Address | None
+    tls: TLSInfo | None
+    expects_continue: bool
+    _body_done: bool
     # Defaults of the class: an exchange sets only what is not so.
     trailers: Fields | None = None
     status: int = 0
@@ -330,10 +349,9 @@ class HTTPStream:
             parts.append(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> BodyIterator:
         """Iterate over the pieces of the body as they arrive."""
-        while data := await self.read():
-            yield data
+        return BodyIterator(self)
 
     def wait_readable(self) -> asyncio.Future[None]:
         """Return a future that ends when `read_nowait` has something to say.
@@ -659,6 +677,24 @@ class HTTPStream:
 
     def _internal_error(self) -> None:
         self.respond(500, INTERNAL_ERROR_HEADERS, INTERNAL_ERROR_BODY)
+
+
+class BodyIterator:
+    """The pieces of a request body as they arrive (mypyc compiles no asynchronous generator)."""
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: HTTPStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> BodyIterator:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = await self._stream.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
 
 
 async def run_application(stream: HTTPStream, awaitable: object) -> None:

@@ -415,7 +415,7 @@ class HTTP1Connection(HTTP1Lifetime):
         self.phase = GONE
         data = self.engine.take_buffered()
         self.engine.close()
-        self.transport.set_protocol(connection)
+        self.transport.set_protocol(cast("asyncio.Protocol", connection))
         if self._pauses and not self.transport.is_closing():
             self.transport.resume_reading()
         if data:

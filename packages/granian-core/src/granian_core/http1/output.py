@@ -7,7 +7,6 @@ arrives; `granian_core.http1.connection` is the other half.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from math import inf
@@ -34,6 +33,7 @@ from granian_core.http1.response import (
 from granian_core.http1.sendfile import FileSending
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     import threading
 
@@ -51,7 +51,7 @@ GATHER_HIGH_WATER: Final = 65_536
 """Bytes of responses that ``pipeline_flush`` gathers at most."""
 
 
-class HTTP1Output(asyncio.Protocol):
+class HTTP1Output:
     """The sending half of a connection; see the module."""
 
     __slots__ = (

@@ -13,7 +13,7 @@ responses are written by `granian_core.http1.response`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import h11
 
@@ -129,7 +129,9 @@ class ReferenceEngine(BaseEngine):
 
     def _take_events(self, events: list[h11.Event], expected: bytes, *, ended: bool) -> None:
         """Report what h11 made of the bytes, once it agrees with the guard about them."""
-        parts = [bytes(event.data) for event in events if isinstance(event, h11.Data)]
+        # Any: h11 says bytes and gives a bytearray.
+        pieces: list[Any] = [event for event in events if isinstance(event, h11.Data)]
+        parts = [bytes(piece.data) for piece in pieces]
         end = next((event for event in events if isinstance(event, h11.EndOfMessage)), None)
         content = b"".join(parts)
         if content != expected or (end is not None) != ended:

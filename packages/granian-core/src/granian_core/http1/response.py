@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian_core.errors import LocalProtocolError
 
@@ -99,6 +99,7 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     flags = 0
     lines: list[bytes] = []
     known = _LINES.get
+    field: Any  # whatever an application may have put there
     try:
         for field in headers:
             try:
@@ -117,7 +118,7 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     return b"".join(lines), declared, flags
 
 
-def _encode_field(field: tuple[bytes, bytes], declared: int, flags: int) -> tuple[bytes, int, int]:
+def _encode_field(field: Any, declared: int, flags: int) -> tuple[bytes, int, int]:
     """Encode a field that was not found; an empty line if the server writes its own."""
     name, value = field
     lower = check_name(name)
@@ -189,10 +190,12 @@ def _parse_length(value: bytes) -> int:
 
 def is_event_stream(headers: Headers) -> bool:
     """Return whether the Content-Type is ``text/event-stream``, parameters aside."""
-    return any(
-        name.lower() == b"content-type" and bytes(value[:17]).lower() == b"text/event-stream"
-        for name, value in headers
-    )
+    field: Any  # bytes or another buffer
+    for field in headers:
+        name, value = field
+        if name.lower() == b"content-type" and bytes(value[:17]).lower() == b"text/event-stream":
+            return True
+    return False
 
 
 def trailer_section(trailers: Headers) -> bytes:
@@ -201,8 +204,12 @@ def trailer_section(trailers: Headers) -> bytes:
     Raises:
         LocalProtocolError: A field is invalid, or must not stand in trailers.
     """
+    fields: list[Any] = []
+    field: Any  # whatever an application may have put there
     try:
-        fields = [(name, value) for name, value in trailers]
+        for field in trailers:
+            name, value = field
+            fields.append((name, value))
     except (TypeError, ValueError) as exc:
         raise LocalProtocolError("trailer fields must be pairs of bytes") from exc
     for name, _ in fields:

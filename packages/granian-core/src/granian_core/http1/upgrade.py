@@ -8,7 +8,6 @@ moment to read why.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -17,6 +16,8 @@ from granian_core.http1.response import encode_fields
 from granian_core.websocket.handshake import accept_value
 
 if TYPE_CHECKING:
+    import asyncio
+
     from granian_core.context import ConnectionContext
     from granian_core.stream import Address, Fields, Headers
     from granian_core.websocket.session import WebSocketSession
@@ -45,7 +46,7 @@ def switching_response(request: Fields, headers: Headers, date: bytes) -> bytes:
     return b"".join((_SWITCHING, accept, block, date, b"\r\n"))
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection:
     """See the module. Implements `WebSocketLink` and the server's `Connection`."""
 
     __slots__ = (

@@ -13,7 +13,6 @@ Phases::
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from math import inf
@@ -33,6 +32,8 @@ from granian_core.http2.response import SERVER, date_field
 from granian_core.stream import COMPLETE, Address, Fields, HTTPStream
 
 if TYPE_CHECKING:
+    import asyncio
+
     from granian_core.context import ConnectionContext
     from granian_core.http2.contract import Section
     from granian_core.http2.fields import Request
@@ -46,7 +47,7 @@ MAX_EARLY_PRIORITIES: Final = 32
 """PRIORITY_UPDATE frames kept for streams that do not exist yet."""
 
 
-class HTTP2Connection(asyncio.Protocol):
+class HTTP2Connection:
     """See the module. Implements `HTTP2Handler` and the server's `Connection`.
 
     Attributes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.blocking import SEND_WINDOW, BlockingStream
 from granian_core.errors import LocalProtocolError
@@ -27,7 +27,7 @@ from granian_core.http2.response import (
     status_field,
     trailer_fields,
 )
-from granian_core.stream import ABORTED, PENDING, Fields, Headers, HTTPStream
+from granian_core.stream import ABORTED, PENDING, Carrier, Fields, Headers, HTTPStream
 
 if TYPE_CHECKING:
     import asyncio
@@ -342,7 +342,9 @@ class Exchange:
         self.stream = _RELEASED
 
 
-_RELEASED: Final = HTTPStream.__new__(HTTPStream)
+_RELEASED: Final = HTTPStream(
+    cast("Carrier", None), "2", "", "", "", b"", b"", None, [], None, None, None, False, False
+)
 _RELEASED.phase = ABORTED
 
 

@@ -8,7 +8,7 @@ surrounding whitespace of a value would make the response malformed (RFC 9113 8.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import check_name
@@ -154,6 +154,7 @@ def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
     declared = -1
     has_date = has_server = False
     known = _KNOWN.get
+    field: Any  # whatever an application may have put there
     try:
         for field in headers:
             try:
@@ -176,7 +177,7 @@ def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
     return declared, has_date, has_server
 
 
-def _check_field(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+def _check_field(name: Any, value: Any) -> tuple[bytes, bytes]:
     lower = check_name(name)
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError(f"the value of {lower.decode()} is not bytes")
@@ -212,8 +213,10 @@ def trailer_fields(trailers: Headers) -> Fields:
         LocalProtocolError: A field is invalid, or must not stand in trailers.
     """
     fields: Fields = []
+    field: Any  # whatever an application may have put there
     try:
-        for name, value in trailers:
+        for field in trailers:
+            name, value = field
             line = _check_field(name, value)
             if line[0] in _NOT_IN_TRAILERS:
                 raise LocalProtocolError(f"{name!r} must not stand in a trailer section")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from granian_core.context import ConnectionContext
 from granian_core.interface import BaseInterface
 from granian_core.runtime.relay import HTTPRelay, RemoteTask
-from granian_core.runtime.websocket import RemoteWebSocket, WebSocketRelay
+from granian_core.runtime.websocket import RemoteWebSocket
+from granian_core.runtime.websocket_relay import WebSocketRelay
 from granian_core.settings import StaticSettings
 
 if TYPE_CHECKING:

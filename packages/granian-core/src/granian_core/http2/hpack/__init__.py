@@ -5,8 +5,9 @@ be decoded, and encoded ones sent, in order and without a gap: the tables of bot
 alike only so. Nothing here does I/O or knows frames.
 """
 
-from granian_core.http2.hpack.decoder import Decoder, NeverIndexed
+from granian_core.http2.hpack.decoder import Decoder
 from granian_core.http2.hpack.encoder import Encoder
 from granian_core.http2.hpack.errors import FieldSectionBombError, HPACKError
+from granian_core.http2.hpack.tables import NeverIndexed
 
 __all__ = ["Decoder", "Encoder", "FieldSectionBombError", "HPACKError", "NeverIndexed"]

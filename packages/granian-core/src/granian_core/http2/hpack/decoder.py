@@ -15,9 +15,13 @@ from typing import Final
 from granian_core.http2.hpack.errors import FieldSectionBombError, HPACKError
 from granian_core.http2.hpack.huffman import decode_huffman
 from granian_core.http2.hpack.integers import decode_integer
-from granian_core.http2.hpack.tables import DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, STATIC_TABLE
-
-Field = tuple[bytes, bytes]
+from granian_core.http2.hpack.tables import (
+    DEFAULT_TABLE_SIZE,
+    ENTRY_OVERHEAD,
+    STATIC_TABLE,
+    Field,
+    NeverIndexed,
+)
 
 MAX_UPDATES: Final = 2
 """Table size updates of one block: the smallest size since the last, and the one to stay."""
@@ -33,12 +37,6 @@ _RUN: Final = 16
 _FIRST_DYNAMIC: Final = len(STATIC_TABLE) + 1
 _FIELDS: Final[tuple[Field, ...]] = ((b"", b""), *STATIC_TABLE)
 _SIZES: Final = tuple(len(name) + len(value) + ENTRY_OVERHEAD for name, value in _FIELDS)
-
-
-class NeverIndexed(tuple[bytes, bytes]):
-    """A field that must stay a never-indexed literal wherever it goes (RFC 7541 6.2.3)."""
-
-    __slots__ = ()
 
 
 class Decoder:

@@ -13,10 +13,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from granian_core.http2.hpack.decoder import Field, NeverIndexed
 from granian_core.http2.hpack.huffman import encode_huffman
 from granian_core.http2.hpack.integers import encode_integer
-from granian_core.http2.hpack.tables import DEFAULT_TABLE_SIZE, ENTRY_OVERHEAD, STATIC_TABLE
+from granian_core.http2.hpack.tables import (
+    DEFAULT_TABLE_SIZE,
+    ENTRY_OVERHEAD,
+    STATIC_TABLE,
+    Field,
+    NeverIndexed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

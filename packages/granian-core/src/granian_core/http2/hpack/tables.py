@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
+
+Field: TypeAlias = tuple[bytes, bytes]
+"""Name and value."""
 
 ENTRY_OVERHEAD: Final = 32
 """What an entry counts beside its bytes (RFC 7541 4.1)."""
@@ -73,3 +76,9 @@ STATIC_TABLE: Final[tuple[tuple[bytes, bytes], ...]] = (
     (b"www-authenticate", b""),
 )
 """Its entries; the first has index 1."""
+
+
+class NeverIndexed(tuple[bytes, bytes]):
+    """A field that must stay a never-indexed literal wherever it goes (RFC 7541 6.2.3)."""
+
+    __slots__ = ()
