@@ -280,8 +280,9 @@ def test_a_file_that_shrinks_while_it_is_sent_closes_the_connection(
     async def scenario(server: MemoryServer) -> bytes:
         client = server.connect()
         client.transport.stalled = True
-        client.send(GET * 2)
+        client.send(GET)
         await client.wait_for(lambda: client.transport.writing_paused)
+        client.send(GET)  # HTTP/2 runs both at once: the other one might be the first to open
         os.truncate(large, 10)
         client.transport.stalled = False
         return await client.read_until_close()

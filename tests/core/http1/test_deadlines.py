@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from granian_core import ClientDisconnected, HTTPStream, Limits, ServerConfig
 from granian_core.settings import EngineChoice, HTTP1Settings
 from tests.core.http1.serving import (
@@ -424,7 +426,9 @@ def test_unread_body_is_drained_and_the_connection_kept(engine: EngineChoice) ->
         async with serving(ignore_body, engine) as subject:
             client = subject.connect()
             client.send(post(200_000))
-            assert (await client.receive_response()).body == b"done"
+            response = await client.receive_response()
+            assert response.body == b"done"
+            assert response.header(b"connection") is None
             for _ in range(20):
                 client.send(b"x" * 10_000)
             client.send(GET)
@@ -451,15 +455,109 @@ def test_unread_body_is_drained_for_at_most_a_second(engine: EngineChoice) -> No
 
 
 @both_engines
-def test_unread_body_is_drained_up_to_its_bound(engine: EngineChoice) -> None:
+def test_body_whose_reader_gave_up_is_drained_up_to_its_bound(engine: EngineChoice) -> None:
+    async def reads_once(stream: HTTPStream) -> None:
+        await stream.read()
+        stream.start(200, [])
+        stream.write(b"done")
+        stream.finish()
+
+    async def main() -> None:
+        async with serving(reads_once, engine) as subject:
+            client = subject.connect()
+            client.send(post(1 << 20) + b"x" * 60_000)
+            assert (await client.receive_response()).body == b"done"
+            for _ in range(4):
+                client.send(b"x" * 60_000)
+            assert not client.closed
+            client.send(b"x" * 60_000)
+            assert client.closed
+
+    asyncio.run(main())
+
+
+@both_engines
+def test_longer_unread_body_ends_the_connection(engine: EngineChoice) -> None:
     async def main() -> None:
         async with serving(ignore_body, engine) as subject:
             client = subject.connect()
-            client.send(post(1 << 20))
-            assert (await client.receive_response()).body == b"done"
-            for _ in range(5):
-                client.send(b"x" * 60_000)
+            client.send(post(300_000) + b"x" * 30_000)  # 270,000 are to come
+            assert (await client.receive_response()).header(b"connection") == b"close"
             assert client.closed
+
+    asyncio.run(main())
+
+
+@both_engines
+def test_unread_body_of_unknown_length_ends_the_connection(engine: EngineChoice) -> None:
+    """Not silently: the next request may be on its way when the drain is given up."""
+
+    async def main() -> None:
+        async with serving(ignore_body, engine) as subject:
+            client = subject.connect()
+            client.send(CHUNKED + b"3\r\nabc\r\n")
+            assert (await client.receive_response()).header(b"connection") == b"close"
+            assert client.closed
+            other = subject.connect()
+            other.send(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n")  # nothing is to come
+            assert (await other.receive_response()).header(b"connection") is None
+            assert not other.closed
+
+    asyncio.run(main())
+
+
+@both_engines
+@pytest.mark.parametrize("head", [CHUNKED, post(1 << 20)], ids=["chunked", "length"])
+def test_stream_that_begins_before_its_body_is_read_ends_the_connection(
+    head: bytes, engine: EngineChoice
+) -> None:
+    async def starts(stream: HTTPStream) -> None:
+        stream.start(200, [])
+        stream.write(b"done")
+        stream.finish()
+
+    async def main() -> None:
+        async with serving(starts, engine) as subject:
+            client = subject.connect()
+            client.send(head)
+            response = await client.receive_response()
+            assert (response.body, response.header(b"connection")) == (b"done", b"close")
+            assert client.closed
+
+    asyncio.run(main())
+
+
+@both_engines
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+def test_stream_that_begins_while_its_body_is_read_keeps_the_connection(
+    framing: str, engine: EngineChoice
+) -> None:
+    piece = bytes(60_000)
+    wire = b"%x\r\n%b\r\n" % (len(piece), piece) if framing == "chunked" else piece
+    head = CHUNKED if framing == "chunked" else post(10 * len(piece))
+
+    async def stream_through(stream: HTTPStream) -> None:
+        data = await stream.read()
+        stream.start(200, [])
+        while data:
+            stream.write(data)
+            await stream.drain()
+            data = await stream.read()
+        stream.finish()
+
+    async def main() -> None:
+        async with serving(stream_through, engine) as subject:
+            client = subject.connect()
+            for _ in range(2):
+                client.send(head)
+                for _ in range(10):
+                    client.send(wire)
+                    await turns()
+                client.send(b"0\r\n\r\n" if framing == "chunked" else b"")
+                response = await client.receive_response()
+                assert len(response.body) == 10 * len(piece)
+                assert response.header(b"connection") is None
+            assert not client.closed
 
     asyncio.run(main())
 

@@ -129,6 +129,34 @@ def test_an_unread_body_stops_the_peer() -> None:
     run("asyncio", main)
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_stream_ends_its_connection_where_the_application_has_not_begun_to_read(
+    reads: bool,
+) -> None:
+    """What the relay has taken ahead of the application does not count."""
+
+    async def starts(stream: HTTPStream) -> None:
+        data = await stream.read() if reads else b""
+        stream.start(200, [])
+        stream.write(data or b"-")
+        if reads:
+            stream.write(await stream.read_all())
+        stream.finish()
+
+    async def main() -> None:
+        async with serving(starts) as subject:
+            client = await subject.connect()
+            head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            client.send(head + b"2\r\non\r\n")
+            answer = await client.reader.readuntil(b"\r\n\r\n")
+            assert (b"connection: close" in answer) is not reads
+            client.send(b"1\r\ne\r\n0\r\n\r\n")
+            pieces = b"2\r\non\r\n1\r\ne\r\n" if reads else b"1\r\n-\r\n"
+            assert await client.reader.readuntil(b"0\r\n\r\n") == pieces + b"0\r\n\r\n"
+
+    run("asyncio", main)
+
+
 @both_loops
 def test_100_continue_is_sent_when_the_application_reads(loop_name: str) -> None:
     read = asyncio.Event()

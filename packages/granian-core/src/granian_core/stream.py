@@ -155,6 +155,7 @@ class HTTPStream:
         phase: PENDING, STARTED, COMPLETE or ABORTED; see the module.
         no_content: The response has no content on the wire (HEAD, 204, 304).
         expects_continue: The client waits for ``100 Continue``, which was not sent yet.
+        body_wanted: The application has begun to read the body.
         memo: What the adapter keeps between requests that repeat their fields; None if
             this one does not.
         event_stream: Whether the response is endless by nature (``text/event-stream``).
@@ -191,6 +192,7 @@ class HTTPStream:
     finish_on_return: bool = False
     event_stream: bool = False
     no_content: bool = False
+    body_wanted: bool = False
     task: asyncio.Future[None] | None = None
     sending: asyncio.Task[None] | None = None
     phase: int = PENDING
@@ -280,6 +282,7 @@ class HTTPStream:
         """
         chunks = self._chunks
         if chunks:
+            self.body_wanted = True
             data = chunks.popleft() if len(chunks) == 1 else self._take_all(chunks)
             self._buffered = 0
             if self._held:
@@ -290,6 +293,7 @@ class HTTPStream:
             return b""
         if self.disconnected or self.phase >= COMPLETE:
             raise ClientDisconnected
+        self.body_wanted = True
         if self.expects_continue:
             self.expects_continue = False
             self.carrier.want_body(self)
@@ -308,6 +312,7 @@ class HTTPStream:
         """
         chunks = self._chunks
         if chunks:
+            self.body_wanted = True
             return chunks.popleft()
         return None
 

@@ -293,6 +293,7 @@ class HTTP1Connection(HTTP1Lifetime):
             self._memo = None
         if content_length:
             self._expects_continue = expects_continue
+            self._body_length = content_length
             self._body_at = context.clock()
             self._body_bytes = 0
             self._body_wait = -1.0
@@ -329,6 +330,7 @@ class HTTP1Connection(HTTP1Lifetime):
     def on_end(self, trailers: Fields | None) -> None:
         """The body is complete."""
         self._expects_continue = False
+        self._body_length = 0
         if self.stream is not None:
             self.stream.feed_end(trailers)
         elif self.phase == UNREAD:

@@ -35,7 +35,6 @@ class HTTP1Lifetime(HTTP1Output):
 
     __slots__ = (
         "_body_at",
-        "_body_bytes",
         "_body_wait",
         "_first",
         "_head_time",
@@ -58,7 +57,6 @@ class HTTP1Lifetime(HTTP1Output):
         self._pauses = 0
         self._head_time: float | None = None
         self._body_at = inf
-        self._body_bytes = 0
         self._body_wait = -1.0
 
     def reap(self) -> None:

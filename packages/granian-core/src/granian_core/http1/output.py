@@ -13,6 +13,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final
 
 from granian_core.errors import LocalProtocolError
+from granian_core.http1.contract import CHUNKED
 from granian_core.http1.direct import own_descriptor
 from granian_core.http1.phase import GONE, IDLE
 from granian_core.http1.response import (
@@ -55,6 +56,8 @@ class HTTP1Output:
     """The sending half of a connection; see the module."""
 
     __slots__ = (
+        "_body_bytes",
+        "_body_length",
         "_chunked",
         "_context",
         "_delimited",
@@ -106,6 +109,8 @@ class HTTP1Output:
         self._minor = 1
         self._keep_alive = True
         self._expects_continue = False
+        self._body_length = 0  # CHUNKED, or in bytes; 0 once the request is complete
+        self._body_bytes = 0  # of which so many have come
         self._chunked = False
         self._delimited = False
         self._write_high = False
@@ -168,7 +173,7 @@ class HTTP1Output:
             and not flags
             and self._minor
             and self._keep_alive
-            and not self._expects_continue
+            and not self._body_length
             and not self._context.draining
             and stream.method != "HEAD"
         ):
@@ -176,6 +181,8 @@ class HTTP1Output:
             stream.bytes_sent = size
             length = LENGTH_FIELDS[size] if size < KEPT_LENGTHS else length_field(size)
             return b"".join((_OK, block, length, self._context.server_date_end, body)), False
+        if self._may_leave_too_much():
+            flags |= CLOSE
         cut = False
         if stream.method == "HEAD" or status == 204 or status == 304:
             if status == 204:
@@ -221,6 +228,15 @@ class HTTP1Output:
             return fields + (b"\r\n" if self._minor else b"connection: keep-alive\r\n\r\n")
         return fields + b"connection: close\r\n\r\n"
 
+    def _may_leave_too_much(self) -> bool:
+        """Whether the rest of the request's body may be more than is drained unread.
+
+        Then the head says that the connection ends: a client that may keep it may have sent
+        its next request before it sees that the drain was given up, and nothing answers that.
+        """
+        length = self._body_length
+        return length == CHUNKED or length - self._body_bytes > self._limits.unread_body_bytes
+
     def send_response(
         self, stream: HTTPStream, status: int, headers: Headers, body: bytes, reason: bytes | None
     ) -> None:
@@ -246,6 +262,8 @@ class HTTP1Output:
             except TypeError as exc:
                 raise LocalProtocolError("response fields must be pairs of bytes") from exc
         block, declared, flags = encode_fields(headers)
+        if not stream.body_wanted and self._may_leave_too_much():
+            flags |= CLOSE
         line = self._head_start(status, reason)
         stream.event_stream = is_event_stream(headers)
         self._chunked = False

@@ -115,7 +115,7 @@ class RemoteCarrier:
             declared = -1
         stream.event_stream = is_event_stream(fields)
         self._declared = declared
-        self._io.post(handover.start, self._relay.stream, status, fields, reason)
+        self._io.post(self._relay.start, stream.body_wanted, status, fields, reason)
         return declared
 
     def send_data(self, stream: HTTPStream, data: bytes) -> None:

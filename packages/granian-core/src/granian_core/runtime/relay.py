@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from granian_core.channel import Channel
     from granian_core.runtime.application import ApplicationContext
+    from granian_core.stream import Headers
 
 logger = logging.getLogger("_granian.runtime")
 
@@ -146,7 +147,12 @@ class HTTPRelay:
 
     # -- from the application -------------------------------------------------------------
     #
-    # Heads and ends come to the connection's stream by the functions of `handover`.
+    # Other heads and ends come to the connection's stream by the functions of `handover`.
+
+    def start(self, wanted: bool, status: int, headers: Headers, reason: bytes | None) -> None:
+        """Send the response head; *wanted* if the application has begun to read the body."""
+        self.stream.body_wanted = wanted  # `pump` has read ahead of it
+        handover.start(self.stream, status, headers, reason)
 
     def write(self, data: bytes) -> None:
         """Send a piece of content; give credit for it when the transport has taken it."""
