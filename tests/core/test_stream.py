@@ -18,6 +18,7 @@ from granian_core import (
     HTTPStream,
     LocalProtocolError,
 )
+from granian_core.application import run_application
 from granian_core.stream import (
     ABORTED,
     BODY_HIGH_WATER,
@@ -27,7 +28,6 @@ from granian_core.stream import (
     PENDING,
     STARTED,
     Headers,
-    run_application,
 )
 
 Call = tuple[object, ...]

@@ -35,7 +35,7 @@ logger = logging.getLogger("_granian.serve")
 
 T = TypeVar("T")
 
-LOOP_CHECK: Final = 5.0
+LOOP_CHECK = 5.0
 """Seconds after which a thread that waits for the loop makes sure that there still is one."""
 LOOP_GONE: Final = "the server has stopped"
 

@@ -15,10 +15,10 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from granian_core.application import run_application
 from granian_core.channel import Channel
 from granian_core.http1.response import SERVER_FIELD, date_field
 from granian_core.static import StaticFiles
-from granian_core.stream import HTTPStream, run_application
 from granian_core.websocket.engines import engine_class
 from granian_core.websocket.handshake import find_refusal
 from granian_core.websocket.stream import WebSocketStream, run_websocket
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from granian_core.access import AccessLogger
     from granian_core.interface import Interface
     from granian_core.settings import ServerConfig
+    from granian_core.stream import HTTPStream
     from granian_core.websocket.stream import OpenLink
 
 

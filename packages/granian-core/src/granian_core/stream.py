@@ -700,36 +700,3 @@ class BodyIterator:
         if not data:
             raise StopAsyncIteration
         return data
-
-
-async def run_application(stream: HTTPStream, awaitable: object) -> None:
-    """Await what an interface returned for *stream*, and settle the outcome.
-
-    The one task of an exchange runs this. What escapes is the application's error;
-    cancellation (only at a shutdown deadline) aborts the exchange.
-    """
-    try:
-        await awaitable  # type: ignore[misc]
-    except asyncio.CancelledError as exc:
-        if not stream.cancelled:
-            stream.application_failed(exc)
-            return
-        stream.abort()
-        stream.carrier.application_done(stream)
-        raise
-    except ClientDisconnected as exc:
-        if stream.disconnected:
-            logger.debug("%s: client disconnected", stream.client)
-            stream.application_abandoned()
-        else:
-            stream.application_failed(exc)
-    except (KeyboardInterrupt, GeneratorExit) as exc:
-        stream.application_failed(exc)
-        raise
-    except BaseException as exc:  # SystemExit too: an application can not stop the server
-        stream.application_failed(exc)
-    else:
-        if stream.phase == COMPLETE and stream.sending is None:
-            stream.carrier.application_done(stream)
-        else:
-            stream.application_returned()

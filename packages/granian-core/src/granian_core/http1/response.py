@@ -71,17 +71,29 @@ def status_line(status: int, reason: bytes | None) -> bytes:
 
     Raises:
         LocalProtocolError: The status is out of range, or the phrase holds CR, LF or NUL.
+        TypeError: The status is not an int.
     """
     if reason is None:
         line = _STATUS_LINES.get(status)
         if line is not None:
             return line
         reason = b""
+    check_status_type(status)
     if type(status) is not int or not 100 <= status <= 999:
         raise LocalProtocolError(f"{status!r} is not a response status")
     if b"\r" in reason or b"\n" in reason or b"\0" in reason:
         raise LocalProtocolError("invalid reason phrase")
     return b"HTTP/1.1 %d %s\r\n" % (status, reason)
+
+
+def check_status_type(status: object) -> None:
+    """Refuse what is no status at all; where this is compiled, the call itself does so.
+
+    Raises:
+        TypeError: It is not an int.
+    """
+    if not isinstance(status, int):
+        raise TypeError(f"a response status is an int, not {type(status).__name__}")
 
 
 def encode_fields(headers: Headers) -> tuple[bytes, int, int]:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from granian_core.errors import LocalProtocolError
-from granian_core.http1.response import check_name
+from granian_core.http1.response import check_name, check_status_type
 
 if TYPE_CHECKING:
     from granian_core.stream import Fields, Headers
@@ -60,6 +60,7 @@ def status_field(status: int, reason: bytes | None) -> tuple[bytes, bytes]:
     field = _STATUS.get(status)
     if field is not None:
         return field
+    check_status_type(status)
     if type(status) is not int or not 600 <= status <= 999:
         raise LocalProtocolError(f"{status!r} is not a response status")
     return (b":status", b"%d" % status)

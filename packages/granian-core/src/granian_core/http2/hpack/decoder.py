@@ -10,7 +10,7 @@ changes; those with a never-indexed field are not, because that asks for it to b
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from granian_core.http2.hpack.errors import FieldSectionBombError, HPACKError
 from granian_core.http2.hpack.huffman import decode_huffman
@@ -187,8 +187,9 @@ class Decoder:
         cookies = sum(field[0] == b"cookie" for field in fields)
         return cookies > self._max_cookies or len(fields) - cookies > self._max_fields
 
-    def _take_field(self, block: bytes, position: int) -> tuple[Field, int]:
+    def _take_field(self, block: bytes, position: int) -> tuple[Any, int]:
         """Take a field that is no index of one octet; return it and where the next starts."""
+        # Any: mypyc takes a declared pair apart and makes a new one, which is no `NeverIndexed`.
         octet = block[position]
         if octet >= 0x80:
             index, position = decode_integer(block, position, 0x7F)

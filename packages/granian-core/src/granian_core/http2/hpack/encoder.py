@@ -11,7 +11,7 @@ remembered by their fields. A server's responses on one connection are mostly a 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from granian_core.http2.hpack.huffman import encode_huffman
 from granian_core.http2.hpack.integers import encode_integer
@@ -125,6 +125,7 @@ class Encoder:
             return block
         self._settled = self._announced == self._table_size == self._smallest
         parts = [] if self._settled else self._take_updates()
+        field: Any  # as in `Decoder._take_field`: a `NeverIndexed` has to stay one
         for field in key:
             if field[0] in SENSITIVE or type(field) is NeverIndexed:
                 parts.append(encode_literal(field, NEVER_INDEXED))
