@@ -7,9 +7,9 @@ from xml.sax.saxutils import escape
 
 from benchmarks.report import Group, Results, Row, groups, label
 
-_WIDTH = 860
+_WIDTH = 910
 _MARGIN = 24
-_LABEL_WIDTH = 190
+_LABEL_WIDTH = 240
 _VALUE_WIDTH = 190
 _BAR = 18
 _ROW = 26

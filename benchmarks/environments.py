@@ -41,13 +41,30 @@ class Environment:
     """Requirements that pip resolves."""
     editable: tuple[str, ...] = ()
     """Projects of the source tree, as ``path`` or ``path[extra]`` relative to its root."""
+    compiled: tuple[str, ...] = ()
+    """The same, but built with ``GRANIAN_COMPILE=1`` and installed as wheels: each state of their
+    sources has an environment of its own."""
+    fallback: str = ""
+    """The server to select where the compiled projects can not be built."""
 
     def key(self, python: str) -> str:
         """Return a digest that changes when the environment has to be made anew."""
         digest = hashlib.sha256(repr((self, python, str(ROOT))).encode())
-        for project in self.editable:
-            digest.update((ROOT / project.partition("[")[0] / "pyproject.toml").read_bytes())
+        for project in (*self.editable, *self.compiled):
+            digest.update((_home(project) / "pyproject.toml").read_bytes())
+        for project in self.compiled:
+            for path in (_home(project) / "hatch_build.py", *_sources(project)):
+                digest.update(f"{path.relative_to(ROOT)}\0".encode())
+                digest.update(path.read_bytes())
         return digest.hexdigest()[:12]
+
+
+def _home(project: str) -> Path:
+    return ROOT / project.partition("[")[0]
+
+
+def _sources(project: str) -> list[Path]:
+    return sorted((_home(project) / "src").rglob("*.py"))
 
 
 def default_cache() -> Path:
@@ -65,7 +82,8 @@ def prepare(environment: Environment, cache: Path, python: str = sys.executable)
         python: Interpreter that the environment is made with.
 
     Raises:
-        BenchmarkError: venv or pip failed; the text has the end of its output.
+        BenchmarkError: venv or pip failed; the text has the end of its output, and which server
+            to select instead where something was to be compiled.
     """
     try:
         directory = cache / f"{environment.name}-{environment.key(python)}"
@@ -99,18 +117,27 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _make(environment: Environment, directory: Path, python: str) -> None:
     _run([python, "-m", "venv", str(directory)])
-    wanted = list(environment.requirements)
+    wanted = [*environment.requirements, *(str(ROOT / project) for project in environment.compiled)]
     for project in environment.editable:
         wanted += ["--editable", str(ROOT / project)]
-    if wanted:
-        pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-        _run([*pip, "install", "--quiet", *wanted])
+    if not wanted:
+        return
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
+    compile_or_not = {"GRANIAN_COMPILE": "1" if environment.compiled else "0"}
+    try:
+        _run([*pip, "install", "--quiet", *wanted], compile_or_not)
+    except BenchmarkError as error:
+        if not environment.compiled:
+            raise
+        message = f"{error}\nWhere nothing can be compiled, select --server {environment.fallback}"
+        raise BenchmarkError(message) from error
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], variables: Mapping[str, str] | None = None) -> str:
     # Nothing of the environment that the suite itself runs in may reach another interpreter.
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     clean.pop("VIRTUAL_ENV", None)
+    clean.update(variables or {})
     done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
     if done.returncode:
         message = f"{' '.join(command)} failed:\n{(done.stderr or done.stdout)[-2000:]}"

@@ -145,7 +145,7 @@ def shown_rate(rate: float) -> str:
 def _table(group: Group, results: Results) -> list[str]:
     against = f"CPU of {label(results.reference)} / of it"
     lines = [
-        f"  {'server':<24}{'CPU us/req':>11}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}"
+        f"  {'server':<38}{'CPU us/req':>11}{'req/s':>9}{'p50 us':>9}{'p99 us':>9}"
         f"{'worker MB':>11}{'peak MB':>9}{'tree MB':>9}   {against}"
     ]
     for row in group.rows:
@@ -157,7 +157,7 @@ def _table(group: Group, results: Results) -> list[str]:
             compared += f"   {row.connection_octets / 1024:.1f} KiB per connection"
         failed = f"   {row.failures} FAILED REQUESTS" if row.failures else ""
         lines.append(
-            f"  {label(row.server):<24}{row.cpu_us:>11.1f}{shown_rate(row.rate):>9}"
+            f"  {label(row.server):<38}{row.cpu_us:>11.1f}{shown_rate(row.rate):>9}"
             f"{row.p50_us:>9.0f}"
             f"{row.p99_us:>9.0f}{row.worker_rss / _MEGA:>11.1f}"
             f"{row.peak_rss / _MEGA:>9.1f}{row.tree_rss / _MEGA:>9.1f}"

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from benchmarks.cases import Case
 
 OURS = "ours"
-"""Name of this project's server in selections and results."""
+"""Name of this project's server, its core compiled, in selections and results."""
+
+OURS_PURE = "ours-pure"
+"""Name of the same server, pure Python."""
 
 HOST = "127.0.0.1"
 
@@ -130,13 +133,15 @@ def _floor(_interface: str, port: int) -> list[str]:
     return ["-m", "benchmarks.apps.floor", "--port", str(port)]
 
 
-_PACKAGES = (
-    "packages/granian-core[fast]",
+_CORE = "packages/granian-core[fast]"
+_OTHERS = (
     "packages/granian-asgi",
     "packages/granian-rsgi",
     "packages/granian-wsgi",
     "packages/granian-cli",
 )
+_COMPILED = Environment("ours", editable=_OTHERS, compiled=(_CORE,), fallback=OURS_PURE)
+_PURE = Environment("ours-pure", editable=(_CORE, *_OTHERS))
 _UVICORN = Environment("uvicorn", ("uvicorn", "h11", "httptools", "uvloop"))
 _UVICORN_WS = Environment(
     "uvicorn-websocket", ("uvicorn", "httptools", "uvloop", "websockets", "wsproto")
@@ -148,8 +153,18 @@ SERVERS: dict[str, Server] = {
     for server in (
         Server(
             OURS,
-            "granian-cli (this tree)",
-            Environment("ours", editable=_PACKAGES),
+            "granian-cli (this tree, compiled core)",
+            _COMPILED,
+            ("asgi", "rsgi", "wsgi"),
+            _granian,
+            ("granian-cli", "granian-core", "uvloop"),
+            carries=("http", "http2", "tls", "static", "websocket", "deflate"),
+            extras=_our_extras,
+        ),
+        Server(
+            OURS_PURE,
+            "granian-cli (this tree, pure Python)",
+            _PURE,
             ("asgi", "rsgi", "wsgi"),
             _granian,
             ("granian-cli", "granian-core", "uvloop"),
@@ -159,7 +174,7 @@ SERVERS: dict[str, Server] = {
         Server(
             "ours-reference",
             "granian-cli (h2, wsproto)",
-            Environment("ours", editable=_PACKAGES),
+            _COMPILED,
             ("asgi", "rsgi"),
             _granian_reference,
             ("granian-cli", "granian-core", "h2", "wsproto", "uvloop"),

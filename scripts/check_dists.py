@@ -1,7 +1,10 @@
 """Check what is inside the built distributions: ``python scripts/check_dists.py DIST``.
 
 Each package must be there as one sdist and one wheel of the same version, with its
-licence, its readme and its type marker, and without tests.
+licence, its readme and its type marker, and without tests. Wheels must be pure.
+
+``python scripts/check_dists.py --compiled DIST`` checks that DIST has granian-core as one
+compiled wheel.
 """
 
 from __future__ import annotations
@@ -18,20 +21,36 @@ IMPORT_NAMES = {
     "granian-wsgi": ["granian_wsgi"],
     "granian-cli": ["granian", "granian_cli"],
 }
+COMPILED = "granian-core"
+"""The package that can be compiled."""
 
 
-def main(directory: Path) -> int:
-    """Print every fault found in *directory*; return 1 if there is one."""
+def main(arguments: list[str]) -> int:
+    """Print every fault found in the directory; return 1 if there is one."""
+    *options, directory = arguments
+    faults = check_compiled(Path(directory)) if options else check_all(Path(directory))
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        count = 1 if options else 2 * len(IMPORT_NAMES)
+        print(f"{count} distribution{'s' * (count > 1)} with what should be inside")
+    return 1 if faults else 0
+
+
+def check_all(directory: Path) -> list[str]:
+    """Return what is wrong with the sdists and pure wheels of all packages."""
     faults = []
     for name, imports in IMPORT_NAMES.items():
         stem = name.replace("-", "_")
         faults += check_sdist(sorted(directory.glob(f"{stem}-*.tar.gz")), name, imports)
         faults += check_wheel(sorted(directory.glob(f"{stem}-*.whl")), name, imports)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if not faults:
-        print(f"{2 * len(IMPORT_NAMES)} distributions hold what they should")
-    return 1 if faults else 0
+    return faults
+
+
+def check_compiled(directory: Path) -> list[str]:
+    """Return what is wrong with the one compiled wheel."""
+    paths = sorted(directory.glob(f"{COMPILED.replace('-', '_')}-*.whl"))
+    return check_wheel(paths, COMPILED, IMPORT_NAMES[COMPILED], compiled=True)
 
 
 def check_sdist(paths: list[Path], name: str, imports: list[str]) -> list[str]:
@@ -42,10 +61,14 @@ def check_sdist(paths: list[Path], name: str, imports: list[str]) -> list[str]:
         files = {member.partition("/")[2] for member in archive.getnames()}
     wanted = {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO"}
     wanted |= {f"src/{package}/py.typed" for package in imports}
+    if name == COMPILED:
+        wanted.add("hatch_build.py")
     return report(paths[0], wanted - files, [file for file in files if "tests/" in file])
 
 
-def check_wheel(paths: list[Path], name: str, imports: list[str]) -> list[str]:
+def check_wheel(
+    paths: list[Path], name: str, imports: list[str], *, compiled: bool = False
+) -> list[str]:
     """Return what is wrong with the one wheel that *paths* should be."""
     if len(paths) != 1:
         return [f"{name}: {len(paths)} wheels"]
@@ -54,8 +77,19 @@ def check_wheel(paths: list[Path], name: str, imports: list[str]) -> list[str]:
     info = next(file.partition("/")[0] for file in files if ".dist-info/" in file)
     wanted = {f"{info}/licenses/LICENSE", f"{info}/METADATA"}
     wanted |= {f"{package}/py.typed" for package in imports}
-    foreign = [file for file in files if file.partition("/")[0] not in {*imports, info}]
-    return report(paths[0], wanted - files, foreign)
+    libraries = {file for file in files if file.endswith(".so")}
+    if compiled:
+        # Each library needs its source beside it, for tracebacks and for type checkers.
+        wanted |= {f"{file.partition('.')[0]}.py" for file in libraries if "/" in file}
+        foreign = set()
+    else:
+        foreign = libraries
+    ours = {*imports, info}
+    foreign |= {file for file in files - libraries if file.partition("/")[0] not in ours}
+    faults = report(paths[0], wanted - files, sorted(foreign))
+    if (compiled and not libraries) or compiled == paths[0].stem.endswith("-none-any"):
+        faults.append(f"{paths[0].name}: not a {'compiled' if compiled else 'pure'} wheel")
+    return faults
 
 
 def report(path: Path, missing: set[str], foreign: list[str]) -> list[str]:
@@ -65,4 +99,4 @@ def report(path: Path, missing: set[str], foreign: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(sys.argv[1:]))

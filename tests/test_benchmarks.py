@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import pytest
 
-from benchmarks import chart, cli, profiling, report
+from benchmarks import chart, cli, environments, profiling, report
 from benchmarks.cases import CASES, INTERFACES, WebSocketLoad
 from benchmarks.download import download
 from benchmarks.errors import BenchmarkError
@@ -192,9 +192,64 @@ def test_servers_take_part_in_what_they_carry() -> None:
         (group,) = entries((CASES[case],), ("asgi",), SERVERS.values())
         return [entry.server.name for entry in group]
 
-    assert servers("h2-get-8") == ["ours", "ours-reference", "granian-rust", "hypercorn"]
-    assert servers("tls-get") == ["ours", "granian-rust", "hypercorn"]
-    assert servers("static-1g") == ["ours", "granian-rust", "nginx"]
+    ours = ["ours", "ours-pure"]
+    assert servers("h2-get-8") == [*ours, "ours-reference", "granian-rust", "hypercorn"]
+    assert servers("tls-get") == [*ours, "granian-rust", "hypercorn"]
+    assert servers("static-1g") == [*ours, "granian-rust", "nginx"]
+
+
+def test_our_server_is_measured_compiled_and_pure() -> None:
+    compiled, pure = SERVERS["ours"], SERVERS["ours-pure"]
+    (core,) = compiled.environment.compiled
+    assert core in pure.environment.editable
+    assert (pure.environment.compiled, compiled.environment.fallback) == ((), "ours-pure")
+    assert {core, *compiled.environment.editable} == set(pure.environment.editable)
+    assert "compiled" in report.label("ours")
+    assert "pure" in report.label("ours-pure")
+    same = dataclasses.replace(
+        pure,
+        name=compiled.name,
+        label=compiled.label,
+        environment=compiled.environment,
+    )
+    assert same == compiled
+
+
+def test_a_change_of_compiled_sources_makes_another_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(environments, "ROOT", tmp_path)
+    source = tmp_path / "package" / "src" / "module.py"
+    source.parent.mkdir(parents=True)
+    for name in ("pyproject.toml", "hatch_build.py", "src/module.py"):
+        (tmp_path / "package" / name).write_text("")
+    compiled = environments.Environment("it", compiled=("package[extra]",))
+    editable = environments.Environment("it", editable=("package[extra]",))
+    before = (compiled.key("python"), editable.key("python"))
+    source.write_text("x = 1\n")
+
+    assert compiled.key("python") != before[0]
+    assert editable.key("python") == before[1]
+
+
+def test_an_environment_that_does_not_compile_names_the_server_to_take_instead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def run(command: list[str], variables: dict[str, str] | None = None) -> str:
+        if "pip" in command:
+            asked.append(variables)
+            raise BenchmarkError("no compiler")
+        return ""
+
+    monkeypatch.setattr(environments, "_run", run)
+    for server, remedy in (("ours", "--server ours-pure"), ("ours-pure", None)):
+        with pytest.raises(BenchmarkError, match="no compiler") as caught:
+            environments.prepare(SERVERS[server].environment, tmp_path)
+        assert ("--server" in str(caught.value)) == (remedy is not None)
+        assert (remedy or "") in str(caught.value)
+    assert asked == [{"GRANIAN_COMPILE": "1"}, {"GRANIAN_COMPILE": "0"}]
 
 
 @pytest.mark.parametrize(
