@@ -27,6 +27,7 @@ from granian_core.log import access_logger
 from granian_core.settings import HTTP2Settings
 from granian_core.stream import BODY_HIGH_WATER
 from granian_core.testing import MemoryClient, MemoryServer
+from tests.compiled import interpreted
 from tests.core.loopback import PATIENCE, Threaded, no_errors, until, wait
 
 pytestmark = pytest.mark.usefixtures("wire")
@@ -247,6 +248,7 @@ def test_fields_may_change_once_they_are_handed_over() -> None:
 # -- back-pressure ---------------------------------------------------------------------------
 
 
+@interpreted
 @pytest.mark.parametrize("size", [1, 1000, 65_536, 300_000])
 def test_what_is_on_its_way_is_bounded(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck, go = threading.Event(), threading.Event()

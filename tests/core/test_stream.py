@@ -29,6 +29,7 @@ from granian_core.stream import (
     STARTED,
     Headers,
 )
+from tests.compiled import interpreted
 
 Call = tuple[object, ...]
 
@@ -366,6 +367,7 @@ def test_only_some_statuses_are_informational(carrier: FakeCarrier, status: int)
         make_stream(carrier).inform(status)
 
 
+@interpreted
 def test_blocking_is_the_carriers_work(carrier: FakeCarrier) -> None:
     assert make_stream(carrier).blocking() is carrier  # type: ignore[comparison-overlap]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -185,8 +186,7 @@ def test_bytes_that_come_in_spite_of_the_pause_are_not_lost(engine: EngineChoice
             client, late = subject.connect(), subject.connect()
             await blocker.take(subject)
             client.send(get("/1"))
-            protocol = client.transport.get_protocol()
-            assert isinstance(protocol, asyncio.Protocol)
+            protocol = cast("asyncio.Protocol", client.transport.get_protocol())
             protocol.data_received(get("/2") + GET[:7])
             protocol.data_received(GET[7:])
             await blocker.release()
@@ -206,8 +206,7 @@ def test_bytes_that_come_behind_a_held_pipelined_request_are_not_lost(
         async with serving(echo, config=one_permit(engine)) as subject:
             client = subject.connect()
             client.send(get("/1") + get("/2"))
-            protocol = client.transport.get_protocol()
-            assert isinstance(protocol, asyncio.Protocol)
+            protocol = cast("asyncio.Protocol", client.transport.get_protocol())
             await until(lambda: client.output != b"")
             protocol.data_received(get("/3"))
             for _ in range(3):
@@ -266,8 +265,7 @@ def test_fin_is_told_to_a_request_that_was_held_back(engine: EngineChoice) -> No
             await blocker.take(subject)
             client = subject.connect()
             client.send(get("/wait"))
-            protocol = client.transport.get_protocol()
-            assert isinstance(protocol, asyncio.Protocol)
+            protocol = cast("asyncio.Protocol", client.transport.get_protocol())
             assert protocol.eof_received()
             await blocker.release()
             assert (await client.receive_response()).status == 200
@@ -287,8 +285,7 @@ def test_body_that_can_not_come_any_more_is_noticed_when_its_head_is_admitted(
             await blocker.take(subject)
             client = subject.connect()
             client.send(post(10))
-            protocol = client.transport.get_protocol()
-            assert isinstance(protocol, asyncio.Protocol)
+            protocol = cast("asyncio.Protocol", client.transport.get_protocol())
             assert protocol.eof_received()
             await blocker.release()
             await client.wait_ended()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from granian_core.runtime.permits import Permits, SharedContext
+from tests.compiled import interpreted
 
 
 class Leaving:
@@ -24,6 +25,7 @@ class Leaving:
         return seen
 
 
+@interpreted
 def test_a_drain_that_begins_meanwhile_keeps_its_attention() -> None:
     permits = Permits(1)
     context = Leaving()

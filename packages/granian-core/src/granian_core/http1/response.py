@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from granian_core.errors import LocalProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from granian_core.stream import Headers
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -111,9 +113,9 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     flags = 0
     lines: list[bytes] = []
     known = _LINES.get
-    field: Any  # whatever an application may have put there
+    pairs: Iterable[Any] = headers  # whatever an application may have put there
     try:
-        for field in headers:
+        for field in pairs:
             try:
                 line = known(field)
             except TypeError:  # a pair that is a list, or a value that is a bytearray
@@ -155,7 +157,7 @@ def length_field(size: int) -> bytes:
     return LENGTH_FIELDS[size] if size < KEPT_LENGTHS else b"content-length: %d\r\n" % size
 
 
-def check_name(name: bytes) -> bytes:
+def check_name(name: Any) -> bytes:
     """Return the lower-case form of a field name.
 
     Raises:
@@ -182,7 +184,7 @@ def _take_framing_field(
     return declared, flags, False
 
 
-def _take_length(value: bytes, declared: int) -> int:
+def _take_length(value: Any, declared: int) -> int:
     length = _LENGTH_VALUES.get(value)
     if length is None:
         length = _parse_length(value)
@@ -191,7 +193,7 @@ def _take_length(value: bytes, declared: int) -> int:
     return length
 
 
-def _parse_length(value: bytes) -> int:
+def _parse_length(value: Any) -> int:
     if type(value) is not bytes or not value.isdigit() or len(value) > 19:
         raise LocalProtocolError(f"invalid Content-Length {value!r}")
     if len(_LENGTH_VALUES) >= _MAX_LINES:
@@ -202,8 +204,8 @@ def _parse_length(value: bytes) -> int:
 
 def is_event_stream(headers: Headers) -> bool:
     """Return whether the Content-Type is ``text/event-stream``, parameters aside."""
-    field: Any  # bytes or another buffer
-    for field in headers:
+    pairs: Iterable[Any] = headers  # of any kind of buffer
+    for field in pairs:
         name, value = field
         if name.lower() == b"content-type" and bytes(value[:17]).lower() == b"text/event-stream":
             return True
@@ -217,9 +219,9 @@ def trailer_section(trailers: Headers) -> bytes:
         LocalProtocolError: A field is invalid, or must not stand in trailers.
     """
     fields: list[Any] = []
-    field: Any  # whatever an application may have put there
+    pairs: Iterable[Any] = trailers  # whatever an application may have put there
     try:
-        for field in trailers:
+        for field in pairs:
             name, value = field
             fields.append((name, value))
     except (TypeError, ValueError) as exc:

@@ -14,6 +14,8 @@ from granian_core.errors import LocalProtocolError
 from granian_core.http1.response import check_name, check_status_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from granian_core.stream import Fields, Headers
 
 Field: TypeAlias = tuple[bytes, bytes]
@@ -155,9 +157,9 @@ def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
     declared = -1
     has_date = has_server = False
     known = _KNOWN.get
-    field: Any  # whatever an application may have put there
+    pairs: Iterable[Any] = headers  # whatever an application may have put there
     try:
-        for field in headers:
+        for field in pairs:
             try:
                 line = known(field)
             except TypeError:  # a pair that is a list, or a value that is a bytearray
@@ -214,9 +216,9 @@ def trailer_fields(trailers: Headers) -> Fields:
         LocalProtocolError: A field is invalid, or must not stand in trailers.
     """
     fields: Fields = []
-    field: Any  # whatever an application may have put there
+    pairs: Iterable[Any] = trailers  # whatever an application may have put there
     try:
-        for field in trailers:
+        for field in pairs:
             name, value = field
             line = _check_field(name, value)
             if line[0] in _NOT_IN_TRAILERS:

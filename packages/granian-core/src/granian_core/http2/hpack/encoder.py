@@ -119,13 +119,13 @@ class Encoder:
             fields: Names lower-case, pseudo-header fields first. Fields are remembered, so
                 they are tuples of bytes.
         """
-        key = tuple(fields)
+        # Any: as in `Decoder._take_field`, a `NeverIndexed` has to stay one.
+        key: tuple[Any, ...] = tuple(fields)
         block = self._remembered.get(key)
         if block is not None:
             return block
         self._settled = self._announced == self._table_size == self._smallest
         parts = [] if self._settled else self._take_updates()
-        field: Any  # as in `Decoder._take_field`: a `NeverIndexed` has to stay one
         for field in key:
             if field[0] in SENSITIVE or type(field) is NeverIndexed:
                 parts.append(encode_literal(field, NEVER_INDEXED))
