@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from granian_core import HTTP2Settings, Limits, LocalProtocolError
 from granian_core.http2.contract import PREFACE, PROTOCOL_ERROR
 from granian_core.http2.frames import (
+    ACK,
     DATA,
     END_HEADERS,
     END_STREAM,
     GOAWAY,
     HEADERS,
+    SETTINGS,
     WINDOW_UPDATE,
     frame,
     settings_frame,
@@ -135,6 +137,23 @@ def test_last_data_is_credited_to_the_connection_alone(recorder: Recorder) -> No
     recorder.engine.receive_data(head(1) + frame(DATA, 0, 1, b"ab") + frame(DATA, 1, 1, b"c"))
     credited = [call[2] for call in meaning(b"".join(recorder.output)) if call[0] == WINDOW_UPDATE]
     assert credited == [0, 1, 0]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_empty_data_needs_no_window(engine: EngineChoice, ended: bool) -> None:
+    """RFC 9113 6.9.1: nor does it where the settings that the peer has taken made it negative."""
+    settings = HTTP2Settings(initial_stream_window_size=1024)
+    recorder = Recorder(ENGINES[engine], settings, Limits())
+    recorder.engine.start()
+    recorder.engine.receive_data(HELLO + head(1, b"/full") + frame(DATA, 0, 1, b"x" * 2000))
+    recorder.engine.receive_data(frame(SETTINGS, ACK, 0, b""))
+    recorder.calls.clear()
+
+    recorder.engine.receive_data(frame(DATA, END_STREAM if ended else 0, 1, b""))
+
+    assert recorder.calls == ([("end", 1, None)] if ended else [])
+    recorder.engine.receive_data(head(3, b"/now", end=True))
+    assert recorder.calls[-1][:2] == ("request", 3)
 
 
 def test_what_follows_on_a_stream_above_goaway_is_ignored(recorder: Recorder) -> None:

@@ -233,7 +233,7 @@ class ReferenceEngine(H2Sender):
             raise StreamFault(PROTOCOL_ERROR, "content differs from content-length")
         if not size and not ended:
             self._budget.useless("empty DATA")
-        for event in self._feed(raw):
+        for event in self._feed(raw) if payload else self._feed_empty_data(stream_id, ended):
             if isinstance(event, DataReceived) and event.flow_controlled_length:
                 self._ending = stream_id if ended else 0
                 self._handler.on_data(stream_id, bytes(event.data), event.flow_controlled_length)

@@ -23,6 +23,7 @@ from granian_core.http2.contract import (
     PREFACE,
     ConnectionFault,
 )
+from granian_core.http2.frames import END_HEADERS, END_STREAM, HEADERS, frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,6 +136,13 @@ class H2Sender:
             raise translate(exc) from exc
         self._flush()
         return events
+
+    def _feed_empty_data(self, stream_id: int, ended: bool) -> list[Event]:
+        """Let h2 see an empty DATA frame as empty trailers, if it ends the stream.
+
+        It needs no window (RFC 9113 6.9.1), but h2 refuses it where the window is negative.
+        """
+        return self._feed(frame(HEADERS, END_HEADERS | END_STREAM, stream_id)) if ended else []
 
     def _flush(self) -> None:
         output = self._h2.data_to_send()
