@@ -11,6 +11,7 @@ import hypothesis
 import pytest
 
 from granian_core import negotiation
+from granian_core.negotiation import http1_engine_class, http2_engine_class
 from granian_core.testing import MemoryServer
 from tests.wires import wires_of
 
@@ -71,8 +72,8 @@ def wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     monkeypatch.setattr(MemoryServer, "http_version", version)
     monkeypatch.setattr(MemoryServer, "remote", how == "apart")
     if how == "reference":
-        monkeypatch.setattr(negotiation, "FastEngine", negotiation.ReferenceEngine)
-        monkeypatch.setattr(negotiation, "FastHTTP2Engine", negotiation.ReferenceHTTP2Engine)
+        monkeypatch.setattr(negotiation, "FastEngine", http1_engine_class("reference"))
+        monkeypatch.setattr(negotiation, "FastHTTP2Engine", http2_engine_class("reference"))
     if how == "tls":
         certificate = request.getfixturevalue("memory_certificate")
         monkeypatch.setattr(MemoryServer, "tls", certificate)

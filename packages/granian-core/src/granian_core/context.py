@@ -77,6 +77,7 @@ class ConnectionContext:
 
     __slots__ = (
         "_second",
+        "_websocket_engine",
         "access_log",
         "attention",
         "channel",
@@ -120,6 +121,7 @@ class ConnectionContext:
             interface.handle_websocket if getattr(interface, "websockets", False) else None
         )
         self.config = config
+        self._websocket_engine = engine_class(config.websocket.engine)
         self.spawn = spawn
         self.access_log = access_log
         self.clock = clock
@@ -176,8 +178,7 @@ class ConnectionContext:
             stream.respond(refusal.status, refusal.headers, refusal.body)
             stream.carrier.application_done(stream)
             return
-        engine = engine_class(self.config.websocket.engine)
-        self.start_websocket(WebSocketStream(stream, self, engine, open_link))
+        self.start_websocket(WebSocketStream(stream, self, self._websocket_engine, open_link))
 
     def start_websocket(self, websocket: WebSocketStream) -> None:
         """Hand a WebSocket to the interface."""

@@ -13,8 +13,8 @@ from granian_core.errors import LocalProtocolError
 from granian_core.handover import check_head, copy_fields
 from granian_core.runtime.carrier import SEND_WINDOW
 from granian_core.websocket.contract import ABNORMAL_CLOSURE
+from granian_core.websocket.fast import FastEngine
 from granian_core.websocket.handshake import accept_fields, choose_deflate
-from granian_core.websocket.reference import ReferenceEngine
 from granian_core.websocket.session import CLOSED, CLOSING, OPEN, WebSocketSession
 from granian_core.websocket.stream import WebSocketStream
 
@@ -116,7 +116,7 @@ class RemoteWebSocket(WebSocketStream):
 
     def __init__(self, relay: WebSocketRelay, context: ApplicationContext, io: Channel) -> None:
         # There are no frames on this side, so neither engine nor link.
-        super().__init__(relay.handshake.far, context, ReferenceEngine, _no_link)
+        super().__init__(relay.handshake.far, context, FastEngine, _no_link)
         self.relay = relay
         self._io = io
         self._remote: RemoteSession | None = None

@@ -1,11 +1,13 @@
-"""Which engine reads and writes the frames."""
+"""Which engine reads and writes the frames.
+
+The reference engine is loaded where it is chosen: the library below it takes memory.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from granian_core.websocket.fast import FastEngine
-from granian_core.websocket.reference import ReferenceEngine
 
 if TYPE_CHECKING:
     from granian_core.websocket.contract import WebSocketEngine
@@ -13,4 +15,8 @@ if TYPE_CHECKING:
 
 def engine_class(choice: str) -> type[WebSocketEngine]:
     """Return the WebSocket engine that a setting names."""
-    return ReferenceEngine if choice == "reference" else FastEngine
+    if choice == "reference":
+        from granian_core.websocket.reference import ReferenceEngine  # noqa: PLC0415
+
+        return ReferenceEngine
+    return FastEngine
