@@ -53,10 +53,13 @@ def serve(
 
 
 async def ready(server: MemoryServer, path: bytes = b"/ready") -> MemoryClient:
-    """Return a client that has had an answer: its connection is set up."""
+    """Return a client that has had an answer: its connection is set up, and no thread is busy."""
     client = server.connect()
     client.send(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path)
     assert (await client.receive_response()).body == b"ready"
+    app = server.server.interface
+    assert isinstance(app, Threaded)
+    await until(lambda: app.pool.idle == app.pool.threads)
     return client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import queue
@@ -9,7 +10,9 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -123,6 +126,105 @@ def test_queued_jobs_run_in_order() -> None:
     assert pool.shutdown(timeout=PATIENCE)
 
 
+class Turn:
+    """A loop whose turn ends when a test says so."""
+
+    def __init__(self) -> None:
+        self.soon: list[Callable[[], object]] = []
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> None:
+        self.soon.append(partial(callback, *args))
+
+    def end(self) -> None:
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return cast("asyncio.AbstractEventLoop", self)
+
+
+def test_jobs_of_a_turn_are_handed_over_together_at_its_end() -> None:
+    pool = BlockingPool(1)
+    thread = run_job(pool)
+    turn, seen, done = Turn(), list[object](), threading.Event()
+    for number in range(50):
+        pool.submit_soon(turn.loop, seen.append, number)
+    pool.submit_soon(turn.loop, lambda: seen.append(threading.current_thread()))
+    pool.submit_soon(turn.loop, done.set)
+
+    assert len(turn.soon) == 1
+    assert (seen, pool.idle, pool.queued) == ([], 1, 0)
+    turn.end()
+
+    assert done.wait(PATIENCE)
+    assert seen == [*range(50), thread]
+    assert pool.shutdown(timeout=PATIENCE)
+
+
+def test_jobs_of_a_turn_get_as_many_threads_as_there_may_be() -> None:
+    pool = BlockingPool(3)
+    run_job(pool)
+    turn, jobs = Turn(), [Held() for _ in range(5)]
+    for job in jobs:
+        pool.submit_soon(turn.loop, job)
+    turn.end()
+
+    for job in jobs[:3]:
+        assert job.running.wait(PATIENCE)
+    assert (pool.threads, pool.idle, pool.queued) == (3, 0, 2)
+    assert not jobs[3].running.is_set()
+    for job in jobs:
+        job.release.set()
+    assert pool.shutdown(timeout=PATIENCE)
+    assert all(job.running.is_set() for job in jobs)
+
+
+def test_each_loop_has_turns_of_its_own() -> None:
+    pool = BlockingPool(1)
+    run_job(pool)
+    one, other = Turn(), Turn()
+    first, second = threading.Event(), threading.Event()
+    pool.submit_soon(one.loop, first.set)
+    pool.submit_soon(other.loop, second.set)
+
+    other.end()
+    assert second.wait(PATIENCE)
+    assert not first.is_set()
+    one.end()
+    assert first.wait(PATIENCE)
+    assert pool.shutdown(timeout=PATIENCE)
+
+
+def test_first_job_of_all_does_not_wait_for_the_end_of_the_turn() -> None:
+    """Whether a thread can be had is known while the caller can still be told."""
+    pool, turn, ran = BlockingPool(1), Turn(), threading.Event()
+
+    pool.submit_soon(turn.loop, ran.set)
+
+    assert ran.wait(PATIENCE)
+    assert turn.soon == []
+    assert pool.shutdown(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("max_threads", [1, 4])
+def test_jobs_of_a_turn_run_although_the_pool_is_shut_down_before_its_end(
+    max_threads: int,
+) -> None:
+    pool, turn, seen = BlockingPool(max_threads), Turn(), list[int]()
+    run_job(pool)
+    for number in range(3):
+        pool.submit_soon(turn.loop, seen.append, number)
+    assert pool.shutdown(timeout=PATIENCE)
+
+    with pytest.raises(RuntimeError, match="shut down"):
+        pool.submit_soon(turn.loop, seen.append, 3)
+    turn.end()
+
+    until(lambda: sorted(seen) == [0, 1, 2] and pool.threads == 0)
+
+
 def test_last_idle_thread_is_taken_first() -> None:
     """Threads of a burst stay at the bottom, so that their idle time can run out."""
     pool = BlockingPool(3)
@@ -157,7 +259,7 @@ def test_extra_threads_leave_and_the_first_stays() -> None:
 def test_thread_whose_job_is_on_its_way_does_not_leave() -> None:
     """The race of a timeout with a submit, step by step."""
     pool = BlockingPool(2)
-    worker = _Worker((print, ()), permanent=False)
+    worker = _Worker((print, ()), 1, permanent=False)
     pool._workers.add(worker)
     pool._idle.append(worker)
 
@@ -171,7 +273,7 @@ def test_thread_whose_job_is_on_its_way_does_not_leave() -> None:
 
 def test_thread_that_waited_in_vain_is_off_the_books() -> None:
     pool = BlockingPool(2)
-    worker = _Worker((print, ()), permanent=False)
+    worker = _Worker((print, ()), 1, permanent=False)
     pool._workers.add(worker)
     pool._idle.append(worker)
 

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from granian_core import BlockingStream, ClientDisconnected, HTTPStream, LocalPr
 from granian_core.blocking import BlockingStream as LoopStream
 from granian_core.channel import Channel
 from granian_core.http1.connection import HTTP1Connection
+from granian_core.http1.direct import HANDED_OVER
 from tests.core.loopback import (
     GET,
     PATIENCE,
@@ -80,6 +82,9 @@ class WatchedLock:
     def __exit__(self, *_: object) -> None:
         self.owner = 0
         self.lock.release()
+
+    def locked(self) -> bool:
+        return self.lock.locked()
 
 
 def carrier(stream: HTTPStream) -> HTTP1Connection:
@@ -304,6 +309,123 @@ def test_connection_without_a_free_descriptor_is_served_by_the_loop(
             assert kinds == [LoopStream] * 2
 
     run(loop_name, main)
+
+
+# -- other requests wait for the thread ----------------------------------------------------
+
+
+class Crowd:
+    """One thread, which is kept from its first request until others wait behind it.
+
+    Attributes:
+        kernels: Under each connection, in the order of their requests.
+    """
+
+    def __init__(self, call: Callable[[BlockingStream], None]) -> None:
+        self.app = Threaded(self._call, threads=1)
+        self.app.prepare = self._prepare
+        self.kernels: list[Kernel] = []
+        self.go = threading.Event()
+        self._answer = call
+
+    def _prepare(self, stream: HTTPStream) -> None:
+        if type(carrier(stream).dup) is not Kernel:
+            stream.blocking()
+            dup = carrier(stream).dup
+            assert dup is not None
+            self.kernels.append(Kernel(dup))
+            carrier(stream).dup = self.kernels[-1]  # type: ignore[assignment]
+
+    def _call(self, stream: BlockingStream) -> None:
+        wait(self.go)
+        self._answer(stream)
+
+    async def gather(self, clients: list[Any]) -> None:
+        """Have each client send its request, one after the other, and let the thread go."""
+        for number, client in enumerate(clients):
+            client.send(get(f"/{number}"))
+            await until(lambda number=number: len(self.kernels) > number)  # type: ignore[misc]
+        await until(lambda: self.app.pool.queued == len(clients) - 1)
+        self.go.set()
+
+
+@both_loops
+def test_response_leaves_by_the_loop_while_others_wait_for_the_thread(loop_name: str) -> None:
+    async def main() -> None:
+        crowd = Crowd(answer)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(4)]
+            await crowd.gather(clients)
+            for number, client in enumerate(clients):
+                assert (await client.response())[1] == b"/%d" % number
+            assert [kernel.sends for kernel in crowd.kernels[:-1]] == [0, 0, 0]
+            await until(lambda: not subject.server.context.streams)
+
+            for client in clients:  # one by one, so that nobody waits
+                client.send(get("/again"))
+                assert (await client.response())[1] == b"/again"
+            assert [kernel.sends for kernel in crowd.kernels[:-1]] == [1, 1, 1]
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_large_response_leaves_from_the_thread_whoever_waits(loop_name: str) -> None:
+    async def main() -> None:
+        crowd = Crowd(lambda stream: stream.respond(200, [], b"x" * HANDED_OVER))
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(2)]
+            await crowd.gather(clients)
+            for client in clients:
+                assert (await client.response())[1] == b"x" * HANDED_OVER
+            assert [kernel.sends for kernel in crowd.kernels] == [1, 1]
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_pipelined_requests_keep_their_order_while_others_wait(loop_name: str) -> None:
+    async def main() -> None:
+        crowd = Crowd(answer)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(3)]
+            await crowd.gather(clients)
+            for number, client in enumerate(clients):
+                client.send(b"".join(get(f"/{number}/{one}") for one in range(20)))
+            for number, client in enumerate(clients):
+                assert (await client.response())[1] == b"/%d" % number
+                for one in range(20):
+                    assert (await client.response())[1] == b"/%d/%d" % (number, one)
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_client_that_left_while_its_response_waits_for_the_loop_is_no_error(
+    loop_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The loop learns of the FIN's reset, or the response, whichever it comes to first."""
+    answered = threading.Semaphore(0)
+
+    def call(stream: BlockingStream) -> None:
+        answer(stream)
+        answered.release()
+
+    async def main() -> None:
+        crowd = Crowd(call)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(3)]
+            await crowd.gather(clients)
+            for _ in clients:  # the loop stands still meanwhile: all is handed over
+                assert answered.acquire(timeout=PATIENCE)
+            clients[0].abort()
+            for number in (1, 2):
+                assert (await clients[number].response())[1] == b"/%d" % number
+            await until(lambda: not subject.server.context.streams)
+            await until(lambda: len(subject.server.context.connections) == 2)
+
+    with no_errors(caplog):
+        run(loop_name, main)
 
 
 # -- the client leaves -------------------------------------------------------------------

@@ -25,7 +25,7 @@ from granian_core.stream import ABORTED, BODY_LOW_WATER, COMPLETE, PENDING, STAR
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from granian_core.channel import Channel
     from granian_core.pool import BlockingPool
@@ -61,6 +61,8 @@ class BlockingStream:
     Attributes:
         stream: The exchange; its request attributes may be read from the thread.
         gone: The thread has seen that the client left; the loop may not know yet.
+        backlog: What else waits for a thread like this one; it may be empty, and is looked
+            at only.
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class BlockingStream:
         "_rest",
         "_unmarked",
         "_untold",
+        "backlog",
         "gone",
         "stream",
     )
@@ -79,6 +82,7 @@ class BlockingStream:
     def __init__(self, stream: HTTPStream, channel: Channel, window: int = SEND_WINDOW) -> None:
         self.stream = stream
         self.gone = False
+        self.backlog: Sized = ()
         self._channel = channel
         self._rest = b""
         self._untold = 0
@@ -432,10 +436,14 @@ def run_blocking(
     """Run *call* for *stream* on a pool thread, and settle what comes of it.
 
     Call it on the loop, from `Interface.handle_http`, and return None there. What
-    escapes from *call* is the application's error, as for a coroutine.
+    escapes from *call* is the application's error, as for a coroutine. The thread gets it
+    at the end of the loop's turn, with the turn's other calls.
     """
     stream.detached = True
-    pool.submit(_run, stream.carrier.make_blocking(stream), call)
+    carrier = stream.carrier
+    blocking = carrier.make_blocking(stream)
+    blocking.backlog = pool.backlog
+    pool.submit_soon(carrier.loop, _run, blocking, call)
 
 
 def _run(blocking: BlockingStream, call: Callable[[BlockingStream], None]) -> None:

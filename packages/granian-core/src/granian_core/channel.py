@@ -27,9 +27,12 @@ class Channel:
     Args:
         loop: Where the calls run, in the order of posting.
         context: The context variables that they see; the poster's if None.
+
+    Attributes:
+        awake: The loop has been woken and has not taken the calls yet: another costs no wake-up.
     """
 
-    __slots__ = ("_awake", "_calls", "_context", "_loop")
+    __slots__ = ("_calls", "_context", "_loop", "awake")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, context: contextvars.Context | None = None
@@ -37,27 +40,27 @@ class Channel:
         self._loop = loop
         self._context = context
         self._calls: deque[Call] = deque()
-        self._awake = False
+        self.awake = False
 
     def post(self, call: Callable[..., object], *args: Any) -> None:
         """Have *call* run on the loop; forgotten if the loop has closed."""
         self._calls.append((call, args))
         # Two posters may both see False: then the second wake-up finds nothing to do.
-        if not self._awake:
-            self._awake = True
+        if not self.awake:
+            self.awake = True
             self._wake()
 
     def _wake(self) -> None:
         try:
             self._loop.call_soon_threadsafe(self._run, context=self._context)
         except RuntimeError:  # closed: the server that owned it has ended
-            self._awake = False
+            self.awake = False
             self._calls.clear()
             logger.debug("a loop is gone; calls to it are dropped")
 
     def _run(self) -> None:
         # First this: who posts from now on wakes the loop again, for its next turn.
-        self._awake = False
+        self.awake = False
         calls = self._calls
         try:
             for _ in range(len(calls)):
@@ -68,6 +71,6 @@ class Channel:
                 self._wake()
             raise
         # Without the GIL the length may have been read before posters could see the flag.
-        if calls and not self._awake:
-            self._awake = True
+        if calls and not self.awake:
+            self.awake = True
             self._wake()

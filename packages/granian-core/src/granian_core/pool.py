@@ -12,6 +12,10 @@ Rules:
   its job is on the way: it waits for it, however long that takes. No job is lost.
 - A thread that ends a job takes a queued one before it becomes idle, so the queue
   is empty whenever a thread is idle.
+- What one turn of an event loop submits is handed over together, at its end
+  (`BlockingPool.submit_soon`). A thread that is woken in the middle of the turn takes
+  the interpreter's lock whenever the loop lets go of it, and gives it back with its next
+  system call: two switches of threads for each job instead of two for all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("_granian.pool")
 
@@ -42,10 +49,11 @@ def name_thread(name: str) -> None:
 class _Worker:
     """One thread, and the slot in which it finds its next job."""
 
-    __slots__ = ("job", "permanent", "wake")
+    __slots__ = ("job", "number", "permanent", "wake")
 
-    def __init__(self, job: Job, *, permanent: bool) -> None:
+    def __init__(self, job: Job, number: int, *, permanent: bool) -> None:
         self.job: Job | None = job
+        self.number = number
         self.permanent = permanent
         self.wake = threading.Lock()
         self.wake.acquire()
@@ -65,6 +73,9 @@ class BlockingPool:
         max_threads: Most threads at a time, at least 1; further jobs are queued.
         idle_timeout: Seconds after which an idle thread leaves. The first never does.
         name: Prefix of the threads' names.
+
+    Attributes:
+        backlog: The jobs that wait for a thread. To be looked at only: whether there are any.
     """
 
     def __init__(
@@ -79,7 +90,8 @@ class BlockingPool:
         self._name = name
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
-        self._queue: deque[Job] = deque()
+        self.backlog: deque[Job] = deque()
+        self._batches: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._workers: set[_Worker] = set()
         self._started = 0
         self._closed = False
@@ -98,7 +110,7 @@ class BlockingPool:
     @property
     def queued(self) -> int:
         """How many jobs wait for a thread."""
-        return len(self._queue)
+        return len(self.backlog)
 
     def submit(self, fn: Callable[..., object], *args: object) -> None:
         """Run ``fn(*args)`` on a thread of the pool, as soon as there is one.
@@ -108,26 +120,38 @@ class BlockingPool:
         Raises:
             RuntimeError: The pool is shut down, or has no thread and can start none.
         """
-        job = (fn, args)
         with self._lock:
             if self._closed:
                 raise RuntimeError("the blocking pool is shut down")
-            if self._idle:
-                worker = self._idle.pop()
-            elif len(self._workers) >= self.max_threads:
-                self._queue.append(job)
-                return
-            else:
-                # Counted before it runs, so that submits in between see the true number.
-                fresh = _Worker(job, permanent=not self._workers)
-                self._workers.add(fresh)
-                self._started += 1
-                number = self._started
-                worker = None
-        if worker is not None:
-            worker.hand_over(job)
+            idle, fresh = self._place([(fn, args)])
+        self._set_going(idle, fresh)
+
+    def submit_soon(
+        self, loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: object
+    ) -> None:
+        """Like `submit`, together with whatever else this turn of the loop submits.
+
+        Call it on *loop*. A job that was accepted runs, even if the pool is shut down
+        before the turn has ended.
+
+        Raises:
+            RuntimeError: See `submit`.
+        """
+        if self._closed or not self._workers:
+            self.submit(fn, *args)  # finds out at once whether a thread can be had
+            return
+        batch = self._batches.get(loop)
+        if batch is None:
+            self._batches[loop] = [(fn, args)]
+            loop.call_soon(self._submit_batch, loop)
         else:
-            self._start(fresh, number, job)
+            batch.append((fn, args))
+
+    def _submit_batch(self, loop: asyncio.AbstractEventLoop) -> None:
+        batch = self._batches.pop(loop)
+        with self._lock:
+            idle, fresh = self._place(batch)
+        self._set_going(idle, fresh)
 
     def shutdown(self, wait: bool = True, timeout: float = 0.0) -> bool:
         """Take no more jobs, let idle threads go, and finish what is queued.
@@ -155,24 +179,55 @@ class BlockingPool:
 
     # -- threads ---------------------------------------------------------------
 
-    def _start(self, worker: _Worker, number: int, job: Job) -> None:
+    def _place(self, jobs: list[Job]) -> tuple[list[tuple[_Worker, Job]], list[_Worker]]:
+        """Assign *jobs* to idle threads, to new ones, and to the queue; under the lock.
+
+        Returns:
+            The idle threads with what each is to get, and the new ones to start.
+        """
+        idle: list[tuple[_Worker, Job]] = []
+        fresh: list[_Worker] = []
+        for job in jobs:
+            if self._idle:
+                idle.append((self._idle.pop(), job))
+            elif len(self._workers) < self.max_threads or (self._closed and not fresh):
+                # Counted before it runs, so that submits in between see the true number.
+                # Once the pool is shut down, the threads there are may be at the door.
+                self._started += 1
+                worker = _Worker(job, self._started, permanent=not self._workers)
+                self._workers.add(worker)
+                fresh.append(worker)
+            else:
+                self.backlog.append(job)
+        return idle, fresh
+
+    def _set_going(self, idle: list[tuple[_Worker, Job]], fresh: list[_Worker]) -> None:
+        """Hand over, and start, what `_place` has found; without the lock."""
+        for worker, job in idle:
+            worker.hand_over(job)
+        for worker in fresh:
+            self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
         thread = threading.Thread(
-            target=self._work, args=(worker,), name=f"{self._name}-{number}", daemon=True
+            target=self._work, args=(worker,), name=f"{self._name}-{worker.number}", daemon=True
         )
         try:
             thread.start()
         except RuntimeError as exc:
-            self._start_failed(worker, job, exc)
+            self._start_failed(worker, exc)
 
-    def _start_failed(self, failed: _Worker, job: Job, exc: RuntimeError) -> None:
+    def _start_failed(self, failed: _Worker, exc: RuntimeError) -> None:
         """Leave the job to the threads there are; without any, let the caller know."""
+        job = failed.job
+        assert job is not None  # nobody has run to take it
         with self._lock:
             self._leave(failed)
             if not self._workers:
                 raise exc
             idle = self._idle.pop() if self._idle else None
             if idle is None:
-                self._queue.append(job)
+                self.backlog.append(job)
             threads = len(self._workers)
         if idle is not None:
             idle.hand_over(job)
@@ -180,7 +235,7 @@ class BlockingPool:
 
     def _work(self, worker: _Worker) -> None:
         name_thread(threading.current_thread().name)
-        lock, idle, queue = self._lock, self._idle, self._queue
+        lock, idle, queue = self._lock, self._idle, self.backlog
         job = worker.job
         while job is not None:
             worker.job = None

@@ -266,7 +266,7 @@ class HTTP1Connection(HTTP1Lifetime):
                 # RFC 9112 3.2.2: the target's authority replaces Host.
                 headers[:] = [field for field in headers if field[0] != b"host"]
                 headers.insert(0, (b"host", authority))
-        path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+        path = decode_path(raw_path)
         stream = HTTPStream(
             self,
             "1.1" if minor else "1.0",
@@ -478,14 +478,14 @@ class HTTP1Connection(HTTP1Lifetime):
         """Take notice that a thread has ended the exchange, if it has."""
         stream = self.stream
         # Not ABORTED: nothing may follow an answer that was never given.
-        if stream is None or stream.phase != COMPLETE or self.handed_off:
+        if stream is None or stream.phase != COMPLETE:
             return
-        if self.lock is not None:
-            with self.lock:
-                # The thread marks first and sends then: only now is it known what is left.
-                if self.handed_off:
-                    return
-        self.response_done(stream)
+        lock = self.lock
+        if lock is not None and lock.locked():
+            with lock:  # it marks first and sends then, and is still about it
+                pass
+        if not self.handed_off:
+            self.response_done(stream)
 
     def finish_from_thread(self, stream: HTTPStream, rest: bytes) -> None:
         """Send what a thread could not, and end the exchange."""

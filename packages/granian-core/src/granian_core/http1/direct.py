@@ -11,6 +11,10 @@ itself when nothing can come in between:
 - what the kernel does not take at once goes to the loop, and so does everything
   after it.
 
+Where other requests wait for the thread, a small response goes to the loop, too: the loop
+then sends what has gathered while the thread goes on without letting go of the interpreter's
+lock, which it would have to fight for after each send.
+
 A thread first marks the exchange complete and then sends, both under the lock. The
 loop needs no wake-up for that: it notices when the next request arrives
 (`HTTP1Connection.reap`) or at the next sweep.
@@ -22,7 +26,7 @@ import logging
 import os
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from granian_core.blocking import BlockingStream
 from granian_core.errors import ClientDisconnected, LocalProtocolError
@@ -34,6 +38,9 @@ if TYPE_CHECKING:
     from granian_core.http1.output import HTTP1Output
 
 logger = logging.getLogger("_granian.http1")
+
+HANDED_OVER: Final = 16_384
+"""Bytes of a response up to which giving it to the loop is cheaper than letting go of the lock."""
 
 
 def make_blocking_stream(
@@ -168,8 +175,11 @@ class DirectStream(BlockingStream):
             if stream.phase > STARTED:
                 return  # the client left meanwhile
             stream.mark_complete(status)
-            sent = self._try_send(data) if data else 0
-            rest = b"" if sent == len(data) else data[sent:]
+            if (self.backlog or self._channel.awake) and len(data) <= HANDED_OVER:
+                rest = data
+            else:
+                sent = self._try_send(data) if data else 0
+                rest = b"" if sent == len(data) else data[sent:]
             if rest:
                 connection.handed_off = True
         if rest or connection.needs_loop():
