@@ -112,12 +112,11 @@ def encode_fields(headers: Headers) -> tuple[bytes, int, int]:
     declared = -1
     flags = 0
     lines: list[bytes] = []
-    known = _LINES.get
     pairs: Iterable[Any] = headers  # whatever an application may have put there
     try:
         for field in pairs:
             try:
-                line = known(field)
+                line = _LINES.get(field)
             except TypeError:  # a pair that is a list, or a value that is a bytearray
                 line = None
             if line is None:

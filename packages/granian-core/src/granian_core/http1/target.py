@@ -27,7 +27,8 @@ def split_target(target: bytes) -> tuple[bytes, bytes, bytes | None]:
 
 
 def decode_path(raw_path: bytes) -> str:
-    """Percent-decode a path; invalid UTF-8 becomes U+FFFD."""
-    if b"%" in raw_path:
-        raw_path = unquote_to_bytes(raw_path)
-    return raw_path.decode("utf-8", "replace")
+    """Percent-decode a path that the guard accepted; invalid UTF-8 becomes U+FFFD."""
+    # A number: `bytes` tries whether it was given one, by way of an exception, before it searches.
+    if 0x25 in raw_path:
+        return unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return raw_path.decode("ascii")

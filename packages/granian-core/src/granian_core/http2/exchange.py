@@ -351,6 +351,6 @@ _RELEASED.phase = ABORTED
 def _read_target(request: Request) -> tuple[str, str, bytes, bytes]:
     """Return method, path, raw path and query; the engine may keep the request for the next."""
     raw_path, _, query = request.path.partition(b"?")
-    path = decode_path(raw_path) if b"%" in raw_path else raw_path.decode("ascii")
+    path = decode_path(raw_path)
     request.target = (request.method.decode("ascii"), path, raw_path, query)
     return request.target

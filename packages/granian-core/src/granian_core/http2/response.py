@@ -156,12 +156,11 @@ def check_fields(headers: Headers, fields: Fields) -> tuple[int, bool, bool]:
     """
     declared = -1
     has_date = has_server = False
-    known = _KNOWN.get
     pairs: Iterable[Any] = headers  # whatever an application may have put there
     try:
         for field in pairs:
             try:
-                line = known(field)
+                line = _KNOWN.get(field)
             except TypeError:  # a pair that is a list, or a value that is a bytearray
                 line = None
             if line is None:
