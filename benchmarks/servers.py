@@ -7,7 +7,7 @@ worker and no access log. WSGI servers that have a thread count run the applicat
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.environments import Environment
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.cases import Case
 
 OURS = "ours"
-"""Name of this project's server, its core compiled, in selections and results."""
+"""Name of this project's server, compiled, in selections and results."""
 
 OURS_PURE = "ours-pure"
 """Name of the same server, pure Python."""
@@ -133,43 +133,40 @@ def _floor(_interface: str, port: int) -> list[str]:
     return ["-m", "benchmarks.apps.floor", "--port", str(port)]
 
 
-_CORE = "packages/granian-core[fast]"
-_OTHERS = (
+_HOT = (
+    "packages/granian-core[fast]",
     "packages/granian-asgi",
-    "packages/granian-rsgi",
     "packages/granian-wsgi",
-    "packages/granian-cli",
 )
-_COMPILED = Environment("ours", editable=_OTHERS, compiled=(_CORE,), fallback=OURS_PURE)
-_PURE = Environment("ours-pure", editable=(_CORE, *_OTHERS))
+_OTHERS = ("packages/granian-rsgi", "packages/granian-cli")
+_COMPILED = Environment("ours", editable=_OTHERS, compiled=_HOT, fallback=OURS_PURE)
+_PURE = Environment("ours-pure", editable=(*_HOT, *_OTHERS))
 _UVICORN = Environment("uvicorn", ("uvicorn", "h11", "httptools", "uvloop"))
 _UVICORN_WS = Environment(
     "uvicorn-websocket", ("uvicorn", "httptools", "uvloop", "websockets", "wsproto")
 )
 _GUNICORN = Environment("gunicorn", ("gunicorn",))
 
+_OURS = Server(
+    OURS,
+    "granian-cli (this tree, compiled)",
+    _COMPILED,
+    ("asgi", "rsgi", "wsgi"),
+    _granian,
+    ("granian-cli", "granian-core", "uvloop"),
+    carries=("http", "http2", "tls", "static", "websocket", "deflate"),
+    extras=_our_extras,
+)
+
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
-        Server(
-            OURS,
-            "granian-cli (this tree, compiled core)",
-            _COMPILED,
-            ("asgi", "rsgi", "wsgi"),
-            _granian,
-            ("granian-cli", "granian-core", "uvloop"),
-            carries=("http", "http2", "tls", "static", "websocket", "deflate"),
-            extras=_our_extras,
-        ),
-        Server(
-            OURS_PURE,
-            "granian-cli (this tree, pure Python)",
-            _PURE,
-            ("asgi", "rsgi", "wsgi"),
-            _granian,
-            ("granian-cli", "granian-core", "uvloop"),
-            carries=("http", "http2", "tls", "static", "websocket", "deflate"),
-            extras=_our_extras,
+        _OURS,
+        replace(
+            _OURS,
+            name=OURS_PURE,
+            label="granian-cli (this tree, pure Python)",
+            environment=_PURE,
         ),
         Server(
             "ours-reference",

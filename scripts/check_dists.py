@@ -3,8 +3,8 @@
 Each package must be there as one sdist and one wheel of the same version, with its
 licence, its readme and its type marker, and without tests. Wheels must be pure.
 
-``python scripts/check_dists.py --compiled DIST`` checks that DIST has granian-core as one
-compiled wheel.
+``python scripts/check_dists.py --compiled DIST`` checks that DIST has one compiled wheel of each
+package that can be compiled.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ IMPORT_NAMES = {
     "granian-wsgi": ["granian_wsgi"],
     "granian-cli": ["granian", "granian_cli"],
 }
-COMPILED = "granian-core"
-"""The package that can be compiled."""
+BUILD_FILES = {
+    "granian-core": {"hatch_build.py"},
+    "granian-asgi": {"hatch_build.py", "compile_hook.py"},
+    "granian-wsgi": {"hatch_build.py", "compile_hook.py"},
+}
+"""The packages that can be compiled, and what their sdists carry for it."""
 
 
 def main(arguments: list[str]) -> int:
@@ -32,8 +36,8 @@ def main(arguments: list[str]) -> int:
     for fault in faults:
         print(fault, file=sys.stderr)
     if not faults:
-        count = 1 if options else 2 * len(IMPORT_NAMES)
-        print(f"{count} distribution{'s' * (count > 1)} with what should be inside")
+        count = len(BUILD_FILES) if options else 2 * len(IMPORT_NAMES)
+        print(f"{count} distributions with what should be inside")
     return 1 if faults else 0
 
 
@@ -48,9 +52,12 @@ def check_all(directory: Path) -> list[str]:
 
 
 def check_compiled(directory: Path) -> list[str]:
-    """Return what is wrong with the one compiled wheel."""
-    paths = sorted(directory.glob(f"{COMPILED.replace('-', '_')}-*.whl"))
-    return check_wheel(paths, COMPILED, IMPORT_NAMES[COMPILED], compiled=True)
+    """Return what is wrong with the compiled wheels."""
+    faults = []
+    for name in BUILD_FILES:
+        paths = sorted(directory.glob(f"{name.replace('-', '_')}-*.whl"))
+        faults += check_wheel(paths, name, IMPORT_NAMES[name], compiled=True)
+    return faults
 
 
 def check_sdist(paths: list[Path], name: str, imports: list[str]) -> list[str]:
@@ -61,8 +68,7 @@ def check_sdist(paths: list[Path], name: str, imports: list[str]) -> list[str]:
         files = {member.partition("/")[2] for member in archive.getnames()}
     wanted = {"LICENSE", "README.md", "pyproject.toml", "PKG-INFO"}
     wanted |= {f"src/{package}/py.typed" for package in imports}
-    if name == COMPILED:
-        wanted.add("hatch_build.py")
+    wanted |= BUILD_FILES.get(name, set())
     return report(paths[0], wanted - files, [file for file in files if "tests/" in file])
 
 

@@ -1,8 +1,9 @@
-"""Which modules a build compiles, and when: packages/granian-core/hatch_build.py."""
+"""Which modules a build compiles, and when: packages/granian-core/hatch_build.py, for all."""
 
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,15 +12,21 @@ from typing import Any
 
 import pytest
 
+from tests.compiled import SAMPLES
 from tests.test_packaging import ROOT, metadata
 
 HOME = ROOT / "packages" / "granian-core"
+COMPILED = ("granian-core", "granian-asgi", "granian-wsgi")
 
 
 @pytest.fixture(scope="module")
 def hook() -> ModuleType:
     pytest.importorskip("hatchling")
-    spec = importlib.util.spec_from_file_location("hatch_build", HOME / "hatch_build.py")
+    return loaded(HOME / "hatch_build.py")
+
+
+def loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("hatch_build", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,8 +34,8 @@ def hook() -> ModuleType:
     return module
 
 
-def table() -> dict[str, list[str]]:
-    hooks = metadata("granian-core")["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+def table(package: str = "granian-core") -> dict[str, list[str]]:
+    hooks = metadata(package)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
     found: dict[str, list[str]] = hooks["custom"]
     return found
 
@@ -43,13 +50,49 @@ def made(hook: ModuleType, monkeypatch: pytest.MonkeyPatch, value: str | None) -
     return hook.CompileHook(str(HOME), table(), None, project, "", "wheel")
 
 
-def test_the_table_selects_the_hot_modules_and_no_others(hook: ModuleType) -> None:
-    source = HOME / "src"
-    chosen = hook.selected(source, table()["modules"], table()["exclude"])
+@pytest.mark.parametrize("package", COMPILED)
+def test_the_table_selects_the_hot_modules_and_no_others(hook: ModuleType, package: str) -> None:
+    source = ROOT / "packages" / package / "src"
+    rows = table(package)
+    chosen = hook.selected(source, rows["modules"], rows["exclude"])
 
-    assert {"granian_core/http1/fast.py", "granian_core/stream.py"} <= set(chosen)
+    samples = {name.replace(".", "/") + ".py" for name in SAMPLES}
+    assert len(samples & set(chosen)) == 1
     assert not [path for path in chosen if path.endswith("__init__.py")]
     assert not [path for path in chosen if not (source / path).is_file()]
+
+
+@pytest.mark.parametrize("place", ["checkout", "sdist"])
+@pytest.mark.parametrize("package", COMPILED[1:])
+def test_adapters_find_the_hook(hook: ModuleType, tmp_path: Path, package: str, place: str) -> None:
+    home = tmp_path / package
+    core = tmp_path / "granian-core"
+    home.mkdir()
+    core.mkdir()
+    shutil.copy(ROOT / "packages" / package / "hatch_build.py", home)
+    beside = core / "hatch_build.py" if place == "checkout" else home / "compile_hook.py"
+    shutil.copy(HOME / "hatch_build.py", beside)
+
+    found = loaded(home / "hatch_build.py").CompileHook
+
+    assert found.__name__ == hook.CompileHook.__name__
+    assert found.initialize.__code__.co_filename == str(beside)
+
+
+def test_types_of_a_sibling_are_read_from_the_checkout(
+    hook: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In an sdist there is none, so that it has to be installed for the build."""
+    monkeypatch.setenv("GRANIAN_COMPILE", "1")
+    requirements = ["granian-core>=0.1,<0.2", "granian-nothing"]
+    project: Any = SimpleNamespace(core=SimpleNamespace(dependencies=requirements))
+    home = ROOT / "packages" / "granian-asgi"
+
+    inside = hook.CompileHook(str(home), {}, None, project, "", "wheel").dependencies()
+    outside = hook.CompileHook(str(tmp_path), {}, None, project, "", "wheel").dependencies()
+
+    assert inside[2:] == ["granian-nothing"]
+    assert outside[2:] == requirements
 
 
 @pytest.mark.parametrize("where", ["modules", "exclude"])
@@ -116,4 +159,4 @@ def test_output_of_a_failed_compilation_is_shown(hook: ModuleType, tmp_path: Pat
     program = "import sys; print('gcc: no such file'); sys.exit(1)"
 
     with pytest.raises(SystemExit, match=r"(?s)gcc: no such file.*C compiler.*pure Python"):
-        hook._run([sys.executable, "-c", program], tmp_path)
+        hook._run([sys.executable, "-c", program], tmp_path, [])

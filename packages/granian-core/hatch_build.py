@@ -1,13 +1,17 @@
-"""Compiles the hot modules of granian-core with mypyc while its wheel is built, if asked to.
+"""Compiles the hot modules of a package with mypyc while its wheel is built, if asked to.
 
 ``GRANIAN_COMPILE=1`` in the environment of the build asks for it. Without it, or with ``0``, the
 wheel is pure Python. Editable installs are always pure. Which modules are compiled is a table of
 ``pyproject.toml``. They are compiled in a temporary copy: nothing is written beside the sources.
+
+The adapters use this file, too (their own ``hatch_build.py`` finds it). Each package is compiled
+by itself: what it calls of another is called as from Python, so any two builds fit together.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,11 +25,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SWITCH = "GRANIAN_COMPILE"
 """The environment variable that asks for compiled modules."""
 
-GROUP = "granian_core"
-"""Names the library with the code of all modules, ``granian_core__mypyc``; beside each module is a
-small one that finds its code there. It is no part of the package because mypyc 2.4.1 gets
-``__file__`` of the modules wrong where the library is not at the top."""
-
 _REMEDY = f"without {SWITCH} the wheel is pure Python, and behaves the same"
 
 
@@ -38,21 +37,36 @@ class CompileHook(BuildHookInterface):  # type: ignore[type-arg]  # its paramete
         """Return what compiling needs, the types of the package's own dependencies included."""
         if not wanted():
             return []
-        return ["mypy==2.4.1", "setuptools>=75", *self.metadata.core.dependencies]
+        needed = ["mypy==2.4.1", "setuptools>=75"]
+        return needed + [line for line in self._dependencies if not self._sources_of(line)]
+
+    @property
+    def _dependencies(self) -> list[str]:
+        found: list[str] = self.metadata.core.dependencies
+        return found
+
+    def _sources_of(self, requirement: str) -> list[Path]:
+        """Return where the sources of a package of ours are, if this is a checkout."""
+        name = re.split(r"[^\w-]", requirement, maxsplit=1)[0]
+        source = Path(self.root).parent / name / "src"
+        return [source] if name.startswith("granian-") and source.is_dir() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and tell hatchling which files to add under which platform's tag."""
         if not wanted() or version == "editable":
             return
         refuse_unsupported()
-        self._built = TemporaryDirectory(prefix="granian-core-")
+        self._built = TemporaryDirectory(prefix="granian-compiled-")
         top = Path(self._built.name)
         copy, libraries = top / "src", top / "lib"
         ignored = shutil.ignore_patterns("__pycache__", "*.so")
         shutil.copytree(Path(self.root, "src"), copy, ignore=ignored)
         modules = selected(copy, self.config["modules"], self.config["exclude"])
         self.app.display_info(f"Compiling {len(modules)} modules, which takes a minute or two")
-        _run([sys.executable, str(Path(__file__)), str(libraries), *modules], copy)
+        types = [path for line in self._dependencies for path in self._sources_of(line)]
+        name = self.metadata.name
+        command = [sys.executable, str(Path(__file__)), name, str(libraries), *modules]
+        _run(command, copy, [Path(), *types])
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         for path in sorted(libraries.rglob("*.so")):
@@ -72,7 +86,7 @@ def wanted() -> bool:
     """
     value = os.environ.get(SWITCH, "")
     if value not in {"", "0", "1"}:
-        sys.exit(f"{SWITCH} is {value!r}: set it to 1 to compile granian-core; {_REMEDY}")
+        sys.exit(f"{SWITCH} is {value!r}: set it to 1 to compile hot modules; {_REMEDY}")
     return value == "1"
 
 
@@ -103,8 +117,8 @@ def selected(source: Path, modules: list[str], exclude: list[str]) -> list[str]:
     return sorted(path.relative_to(source).as_posix() for path in chosen)
 
 
-def _run(command: list[str], directory: Path) -> None:
-    environment = {**os.environ, "MYPYPATH": "."}
+def _run(command: list[str], directory: Path, types: list[Path]) -> None:
+    environment = {**os.environ, "MYPYPATH": os.pathsep.join(map(str, types))}
     done = subprocess.run(  # noqa: S603 - ourselves
         command,
         cwd=directory,
@@ -117,13 +131,17 @@ def _run(command: list[str], directory: Path) -> None:
     )
     if done.returncode:
         sys.exit(
-            f"{done.stdout}\n{SWITCH}=1: granian-core could not be compiled, see above. It needs a "
-            f"C compiler and the headers of Python (Debian: gcc, python3-dev); {_REMEDY}"
+            f"{done.stdout}\n{SWITCH}=1: the compiler failed, see above. It needs a C "
+            f"compiler and the headers of Python (Debian: gcc, python3-dev); {_REMEDY}"
         )
 
 
-def main(libraries: str, modules: list[str]) -> None:
-    """Compile *modules*, paths relative to the current directory, into *libraries*.
+def main(name: str, libraries: str, modules: list[str]) -> None:
+    """Compile *modules* of the package *name*, relative to the current directory, into *libraries*.
+
+    The code of all is in one library at the top, named for the package and ``__mypyc``; beside each
+    module is a small one that finds its code there. The library is no part of the package because
+    mypyc 2.4.1 gets ``__file__`` of the modules wrong where it is not at the top.
 
     It runs in a process of its own: mypyc and setuptools both take the current directory for
     granted, and leave by ``sys.exit`` where something is wrong.
@@ -135,11 +153,11 @@ def main(libraries: str, modules: list[str]) -> None:
     options = ["--config-file=", "--ignore-missing-imports"]
     # What setup() takes by its annotation is another class with the same attributes.
     extensions: Any = mypycify(
-        [*options, *modules], opt_level="3", debug_level="0", group_name=GROUP
+        [*options, *modules], opt_level="3", debug_level="0", group_name=name.replace("-", "_")
     )
     jobs = str(os.cpu_count() or 1)
     setup(
-        name="granian-core",
+        name=name,
         ext_modules=extensions,
         packages=[],
         script_args=["--quiet", "build_ext", "--build-lib", libraries, "--parallel", jobs],
@@ -147,4 +165,4 @@ def main(libraries: str, modules: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2:])
+    main(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from granian_wsgi import wrap_wsgi_with_proxy_headers
-from granian_wsgi.interface import note_for_log
+from granian_wsgi.call import note_for_log
 from tests.wsgi.support import request
 
 

@@ -27,8 +27,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from granian_core import (
     COMPLETED,
@@ -45,7 +45,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("_granian.asgi")
 
-NOT_STARTED, HEAD_HELD, STREAMING, FINISHED, STREAMED, BODY_ENDED = range(6)
+NOT_STARTED: Final = 0
+HEAD_HELD: Final = 1
+STREAMING: Final = 2
+FINISHED: Final = 3
+STREAMED: Final = 4
+BODY_ENDED: Final = 5
+
+_COMPLETED: Final = COMPLETED
 
 UNSUPPORTED_MESSAGE = "Unsupported ASGI message"
 ALREADY_STARTED = "ASGI flow error: Response already started"
@@ -129,16 +136,17 @@ class HTTPExchange:
                 does not allow what it says (it is a `RuntimeError` too).
             TypeError: *message* is not a dictionary.
         """
+        event: dict[str, Any] = message if type(message) is dict else _plain(message)
         try:
-            kind = message["type"]
+            kind = event["type"]
         except KeyError:
             raise LocalProtocolError(UNSUPPORTED_MESSAGE) from None
         if kind == "http.response.start":
             if self._phase != NOT_STARTED:
                 raise LocalProtocolError(OUT_OF_PHASE_START[self._phase])
             try:
-                status = message["status"]
-                headers = message.get("headers", ())
+                status = event["status"]
+                headers = event.get("headers", ())
                 if type(status) is not int or type(headers) is not list:
                     status, headers = _integer(status), list(headers)
                 event_stream = False
@@ -151,20 +159,20 @@ class HTTPExchange:
             self._status = status
             self._headers = headers
             self._phase = HEAD_HELD
-            if event_stream or message.get("trailers"):
-                self._start_at_once(event_stream, message)
-            return COMPLETED
+            if event_stream or event.get("trailers"):
+                self._start_at_once(event_stream, event)
+            return _COMPLETED
         if kind == "http.response.body":
-            body = message.get("body", b"")
+            body = event.get("body", b"")
             if type(body) is not bytes and not isinstance(body, (bytes, bytearray, memoryview)):
                 raise LocalProtocolError(UNSUPPORTED_MESSAGE)
-            more_body = message.get("more_body", False)
+            more_body = event.get("more_body", False)
             if self._phase == HEAD_HELD and not more_body:
                 self._stream.respond(self._status, self._headers, body)
                 self._phase = FINISHED
-                return COMPLETED
+                return _COMPLETED
             return self._send_piece(body, more_body=more_body)
-        return self._send_extension(kind, message)
+        return self._send_extension(kind, event)
 
     def _send_extension(self, kind: object, message: Message) -> Awaitable[None]:
         if kind == "http.response.pathsend":
@@ -297,6 +305,13 @@ OUT_OF_PHASE_START = {
 def is_event_stream(name: bytes, value: bytes) -> bool:
     """Whether a field is a Content-Type of ``text/event-stream``, parameters aside."""
     return value[: len(EVENT_STREAM)].lower() == EVENT_STREAM and name.lower() == b"content-type"
+
+
+def _plain(message: object) -> dict[str, Any]:
+    """Return an event of another kind of mapping as a dictionary."""
+    if not isinstance(message, Mapping):
+        raise TypeError(f"an ASGI event is a dictionary, not {type(message).__name__!r}")
+    return dict(message)
 
 
 def _descriptor(file: Any) -> int:

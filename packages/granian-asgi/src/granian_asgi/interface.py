@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from granian_asgi.http import HTTPExchange, logger
 from granian_asgi.lifespan import Lifespan
+from granian_asgi.scope import http_scope, websocket_scope
 from granian_asgi.websocket import WebSocketExchange
 from granian_core import BaseInterface, ConfigurationError, InterfaceOptions
 
 if TYPE_CHECKING:
     from granian_asgi.types import ASGIApplication, Scope
-    from granian_core import Fields, HTTPStream, TLSInfo, WebSocketStream
+    from granian_core import HTTPStream, WebSocketStream
 
 
 class ASGIInterface(BaseInterface):
@@ -40,12 +41,6 @@ class ASGIInterface(BaseInterface):
         self._state: dict[str, Any] = {}
         self._lifespan = Lifespan(app, self._state) if lifespan else None
 
-    def _adapt_extensions(self, extensions: dict[str, Any], stream: HTTPStream) -> None:
-        if self._debug:
-            extensions["http.response.debug"] = {}
-        if stream.http_version == "1.0":  # it has neither chunks nor informational responses
-            del extensions["http.response.trailers"], extensions["http.response.early_hint"]
-
     async def startup(self) -> None:
         """Run the application's lifespan startup."""
         if self._lifespan is not None:
@@ -58,35 +53,7 @@ class ASGIInterface(BaseInterface):
 
     def handle_http(self, stream: HTTPStream) -> Awaitable[None]:
         """Call the application; what it returns is run by the server as it is."""
-        headers = stream.headers
-        if not headers or headers[0][0] != b"host":  # the first one with almost any client
-            headers = with_host(headers, stream.authority)
-        # Nothing in it is shared with another request: applications write into scopes.
-        scope: Scope = {
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "extensions": {
-                "http.response.pathsend": {},
-                "http.response.zerocopysend": {},
-                "http.response.trailers": {},
-                "http.response.early_hint": {},
-            },
-            "type": "http",
-            "http_version": stream.http_version,
-            "server": stream.server,
-            "client": stream.client,
-            "scheme": stream.scheme,
-            "path": stream.path,
-            "raw_path": stream.raw_path,
-            "query_string": stream.query_string,
-            "headers": headers,
-            "method": stream.method,
-            "root_path": self._root_path,
-            "state": self._state.copy(),
-        }
-        if self._debug or stream.http_version == "1.0":
-            self._adapt_extensions(scope["extensions"], stream)
-        if stream.tls is not None:
-            scope["extensions"]["tls"] = tls_extension(stream.tls)
+        scope = http_scope(stream, self._root_path, self._state, debug=self._debug)
         exchange = HTTPExchange(stream)
         awaitable = self._app(scope, exchange.receive, exchange.send)
         if self._access_log:
@@ -97,27 +64,7 @@ class ASGIInterface(BaseInterface):
 
     def handle_websocket(self, stream: WebSocketStream) -> Awaitable[None]:
         """Call the application for one WebSocket."""
-        headers = stream.headers
-        if not headers or headers[0][0] != b"host":
-            headers = with_host(headers, stream.authority)
-        scope: Scope = {
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "extensions": {"websocket.http.response": {}},
-            "type": "websocket",
-            "http_version": stream.http_version,
-            "server": stream.server,
-            "client": stream.client,
-            "scheme": "wss" if stream.scheme == "https" else "ws",
-            "path": stream.path,
-            "raw_path": stream.raw_path,
-            "query_string": stream.query_string,
-            "headers": headers,
-            "subprotocols": list(stream.subprotocols),
-            "root_path": self._root_path,
-            "state": self._state.copy(),
-        }
-        if stream.tls is not None:
-            scope["extensions"]["tls"] = tls_extension(stream.tls)
+        scope = websocket_scope(stream, self._root_path, self._state)
         # The line is written when the handshake is answered, not when the application ends.
         note = functools.partial(note_for_log, stream, scope) if self._access_log else None
         exchange = WebSocketExchange(stream, note)
@@ -148,30 +95,6 @@ def note_for_log(stream: HTTPStream | WebSocketStream, scope: Scope) -> None:
         stream.log_client = (client[0], None)
     if isinstance(scheme, str):
         stream.log_scheme = scheme
-
-
-def tls_extension(tls: TLSInfo) -> dict[str, Any]:
-    """Return the ASGI TLS extension; nothing in it is shared with another request."""
-    return {
-        "server_cert": tls.server_cert,
-        "client_cert_chain": list(tls.client_cert_chain),
-        "client_cert_name": tls.client_cert_name,
-        "client_cert_error": tls.client_cert_error,
-        "tls_version": tls.version,
-        "cipher_suite": tls.cipher_suite,
-    }
-
-
-def with_host(headers: Fields, authority: bytes | None) -> Fields:
-    """Return *headers*, with a Host inserted first if there is none.
-
-    Its value is *authority*, or empty: HTTP/1.0 requests may lack one, and in HTTP/2
-    ``:authority`` stands for it.
-    """
-    for name, _ in headers:
-        if name == b"host":
-            return headers
-    return [(b"host", authority or b""), *headers]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

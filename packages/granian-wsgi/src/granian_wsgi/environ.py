@@ -39,7 +39,7 @@ _COMMON_FIELDS: Final = (
 _MAX_KEYS: Final = 512
 """Most field names whose keys are remembered; then it starts afresh."""
 
-_KEYS: dict[bytes, str] = {}
+_KEYS: Final[dict[bytes, str]] = {}
 """Field names that were seen, each with its environ key; dropped ones never get in."""
 
 

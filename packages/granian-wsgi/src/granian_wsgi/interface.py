@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from granian_core import BaseInterface, ConfigurationError, run_blocking
-from granian_wsgi.environ import Environ, constant_environ, request_environ
-from granian_wsgi.input import Input
-from granian_wsgi.response import Responder
+from granian_wsgi.call import ApplicationCall
+from granian_wsgi.environ import Environ, constant_environ
 
 if TYPE_CHECKING:
-    from granian_core import BlockingPool, BlockingStream, HTTPStream, InterfaceOptions
+    from granian_core import BlockingPool, HTTPStream, InterfaceOptions
 
 WSGIApplication: TypeAlias = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 """PEP 3333: called with the environ and ``start_response``, returns blocks of the body."""
@@ -30,43 +29,13 @@ class WSGIInterface(BaseInterface):
     def __init__(
         self, application: WSGIApplication, pool: BlockingPool, options: InterfaceOptions
     ) -> None:
-        self._application = application
         self._pool = pool
-        self._access_log = options.access_log
-        self._constants = constant_environ(options, multithread=pool.max_threads > 1)
-        self._call_bound = self._call
+        constants = constant_environ(options, multithread=pool.max_threads > 1)
+        self._call = ApplicationCall(application, constants, access_log=options.access_log)
 
     def handle_http(self, stream: HTTPStream) -> None:
         """Hand the exchange to a thread; it is settled there."""
-        run_blocking(self._pool, stream, self._call_bound)
-
-    def _call(self, stream: BlockingStream) -> None:
-        """Call the application and send what it returns. Runs on a pool thread."""
-        environ = request_environ(stream.stream, self._constants, Input(stream))
-        responder = Responder(stream)
-        environ["wsgi.early_hints"] = responder.early_hints
-        try:
-            result = self._application(environ, responder.start_response)
-        finally:
-            if self._access_log:
-                note_for_log(stream.stream, environ)
-        try:
-            responder.send(result)
-        finally:
-            # PEP 3333: whatever happened, and whatever it is (a plain list has none).
-            if type(result) is not list:
-                close = getattr(result, "close", None)
-                if close is not None:
-                    close()
-
-
-def note_for_log(stream: HTTPStream, environ: Environ) -> None:
-    """Copy client and scheme from *environ*, where proxy wrappers have written them."""
-    client, scheme = environ.get("REMOTE_ADDR"), environ.get("wsgi.url_scheme")
-    if isinstance(client, str):
-        stream.log_client = (client, None) if client else None
-    if isinstance(scheme, str):
-        stream.log_scheme = scheme
+        run_blocking(self._pool, stream, self._call)
 
 
 class WSGIFactory:

@@ -7,6 +7,8 @@ Rules (PEP 3333):
   ``start_response`` may be called late, or again with ``exc_info``.
 - Blocks leave one by one, each before the next is asked for. A list or tuple is
   complete, so its length is known and declared.
+- What an application hands over is `Any` until it was looked at: compiled, this module would
+  else refuse it before it can say what is wrong.
 - What goes wrong is raised here, in the application's call, and settled by core: a
   500 if the head has not left, else the response is cut so that it can not pass for
   whole.
@@ -54,9 +56,9 @@ _HOP_BY_HOP: Final = frozenset(
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 _MAX_CACHED: Final = 512
-_statuses: dict[str, Status] = {}
-_names: dict[str, bytes] = {}
-_fields: dict[tuple[str, str], tuple[bytes, bytes]] = {}
+_statuses: Final[dict[str, Status]] = {}
+_names: Final[dict[str, bytes]] = {}
+_fields: Final[dict[tuple[str, str], tuple[bytes, bytes]]] = {}
 """Whole fields that were seen, but for what differs from response to response."""
 _MAX_VALUE: Final = 160
 _NOT_KEPT: Final = frozenset((b"content-length", b"set-cookie"))
@@ -67,7 +69,7 @@ JOIN_LIMIT: Final = 65_536
 NOT_STARTED: Final = "the application did not call start_response"
 
 
-def parse_status(status: str) -> Status:
+def parse_status(status: Any) -> Status:
     """Return the code and the reason phrase of ``"404 Not Found"``, and remember them.
 
     Deviation: the code alone is fine too, and gets its registered phrase.
@@ -92,7 +94,7 @@ def parse_status(status: str) -> Status:
     return parsed
 
 
-def encode_headers(headers: list[tuple[str, str]]) -> Fields:
+def encode_headers(headers: Any) -> Fields:
     """Check response fields as PEP 3333 demands and encode them.
 
     Raises:
@@ -103,11 +105,10 @@ def encode_headers(headers: list[tuple[str, str]]) -> Fields:
     if not isinstance(headers, list):
         raise TypeError(f"the headers must be a list, not {type(headers).__name__}")
     fields: Fields = []
-    known = _fields.get
     pair: Any  # whatever an application may have put there
     for pair in headers:
         try:
-            field = known(pair)
+            field = _fields.get(pair)
         except TypeError:  # something in it can not be hashed
             field = None
         fields.append(field or _encode_new(pair))
@@ -181,14 +182,12 @@ class Responder:
         self._fields: Fields = []
         self._head_sent = False
 
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
-    ) -> Write:
+    def start_response(self, status: Any, headers: Any, exc_info: ExcInfo | None = None) -> Write:
         """Take the response's status and fields; nothing is sent yet.
 
         Args:
-            status: Code and reason phrase, such as ``"200 OK"``.
-            headers: Fields, without the hop-by-hop ones.
+            status: Code and reason phrase, a str such as ``"200 OK"``.
+            headers: Fields, a list of ``(str, str)`` tuples, without the hop-by-hop ones.
             exc_info: Of the error that this response is about. It replaces what was
                 given before; if that has been sent already, the error is raised again.
 
@@ -214,7 +213,7 @@ class Responder:
         self._status = parsed
         return self.write
 
-    def early_hints(self, headers: list[tuple[str, str]]) -> None:
+    def early_hints(self, headers: Any) -> None:
         """Send 103 Early Hints (RFC 8297): the environ's ``wsgi.early_hints``.
 
         May be called any number of times before the head leaves; clients of HTTP/1.0 get none.
@@ -228,7 +227,7 @@ class Responder:
         """
         self._stream.inform(103, encode_headers(headers))
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         """Send a block at once: the imperative way that PEP 3333 keeps for old code.
 
         Raises:
@@ -240,7 +239,7 @@ class Responder:
             self._send_head()
         self._stream.write(data)
 
-    def send(self, result: Iterable[bytes]) -> None:
+    def send(self, result: Any) -> None:
         """Send what the application returned. The caller closes it."""
         if type(result) is list or type(result) is tuple:
             if len(result) == 1 and type(result[0]) is bytes and not self._head_sent:
@@ -254,7 +253,7 @@ class Responder:
 
     # -- the three kinds of result ---------------------------------------------
 
-    def _send_sequence(self, blocks: Sequence[bytes]) -> None:
+    def _send_sequence(self, blocks: Sequence[Any]) -> None:
         for block in blocks:
             _check_block(block)
         length = sum(map(len, blocks))
@@ -269,7 +268,7 @@ class Responder:
         else:
             self._send_whole(body)
 
-    def _send_blocks(self, blocks: Iterable[bytes]) -> None:
+    def _send_blocks(self, blocks: Iterable[Any]) -> None:
         iterator = iter(blocks)
         for block in iterator:
             if type(block) is not bytes:
@@ -288,7 +287,7 @@ class Responder:
         self._stream.write(block)
         self._send_rest(iterator)
 
-    def _send_rest(self, blocks: Iterable[bytes]) -> None:
+    def _send_rest(self, blocks: Iterable[Any]) -> None:
         write = self._stream.write
         for block in blocks:
             if type(block) is not bytes:
@@ -298,7 +297,7 @@ class Responder:
         self._stream.finish()
 
     @staticmethod
-    def _refuse_rest(blocks: Iterable[bytes]) -> None:
+    def _refuse_rest(blocks: Iterable[Any]) -> None:
         for block in blocks:
             _check_block(block)
             if block:

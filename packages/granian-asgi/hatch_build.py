@@ -1,0 +1,12 @@
+"""Compiles hot modules while the wheel is built, if asked to: by the build hook of granian-core.
+
+In a checkout it is beside this package; the sdist carries it as ``compile_hook.py``.
+"""
+
+from pathlib import Path
+from runpy import run_path
+
+_HERE = Path(__file__).resolve().parent
+_PLACES = (_HERE / "compile_hook.py", _HERE.parent / "granian-core" / "hatch_build.py")
+
+CompileHook = run_path(str(next(place for place in _PLACES if place.is_file())))["CompileHook"]
