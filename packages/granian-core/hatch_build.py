@@ -149,8 +149,9 @@ def main(name: str, libraries: str, modules: list[str]) -> None:
     from mypyc.build import mypycify  # noqa: PLC0415 - there only when compiling
     from setuptools import setup  # noqa: PLC0415
 
-    # Optional dependencies (uvloop) need not be there; and no configuration file from anywhere.
-    options = ["--config-file=", "--ignore-missing-imports"]
+    # Dependencies that only modules beside these need (uvloop, wsproto) may be missing, whatever
+    # mypy then makes of such modules; and no configuration file from anywhere.
+    options = ["--config-file=", "--ignore-missing-imports", "--follow-imports=silent"]
     # What setup() takes by its annotation is another class with the same attributes.
     extensions: Any = mypycify(
         [*options, *modules], opt_level="3", debug_level="0", group_name=name.replace("-", "_")
