@@ -107,6 +107,13 @@ def test_trailers_follow_the_body() -> None:
     assert response.trailers == TRAILERS
 
 
+def test_trailers_may_be_lists_with_other_bytes() -> None:
+    fields: Any = [[name, bytearray(value)] for name, value in TRAILERS]
+    response = request(sending(start(trailers=True), body(b"x"), trailers(*fields)))
+
+    assert response.trailers == TRAILERS
+
+
 def test_trailers_may_come_in_several_messages() -> None:
     response = request(
         sending(
@@ -218,6 +225,14 @@ def test_without_an_offset_it_begins_where_the_file_stands(file: Path) -> None:
         opened.read(10)
         assert request(sending(start(), zero_copy(opened))).body == CONTENT[10:]
         assert request(sending(start(), zero_copy(opened.fileno(), offset=1))).body == CONTENT[1:]
+
+
+def test_fields_before_a_file_may_be_lists(file: Path) -> None:
+    fields: Any = [[b"x-kind", b"list"]]
+    with file.open("rb") as opened:
+        response = request(sending(start(200, fields), zero_copy(opened)))
+
+    assert (response.header(b"x-kind"), response.body) == (b"list", CONTENT)
 
 
 def test_it_mixes_with_other_pieces_of_the_body(file: Path) -> None:

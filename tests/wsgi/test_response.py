@@ -11,7 +11,7 @@ import pytest
 
 from granian_core import LocalProtocolError
 from granian_wsgi import FileWrapper, response
-from granian_wsgi.response import JOIN_LIMIT, ExcInfo, Responder, encode_headers, parse_status
+from granian_wsgi.response import JOIN_LIMIT, Responder, encode_headers, parse_status
 from tests.wsgi.support import RecordingStream, blocking
 
 OK = "200 OK"
@@ -32,7 +32,7 @@ class Exchange:
         return self.stream.calls
 
 
-def error() -> ExcInfo:
+def error() -> Any:
     """Return the ``exc_info`` of an error that an application handles."""
     try:
         raise KeyError("lost")
@@ -172,6 +172,15 @@ def test_exc_info_replaces_what_has_not_left_yet() -> None:
 def test_exc_info_is_fine_in_the_first_call() -> None:
     exchange = Exchange()
     exchange.start("500 Oops", PLAIN, error())
+
+    assert exchange.send([]) == [("respond", 500, b"Oops", FIELDS, b"")]
+
+
+def test_exc_info_may_be_that_of_no_error() -> None:
+    """What ``sys.exc_info()`` returns where nothing is handled."""
+    exchange = Exchange()
+    exchange.start(OK, PLAIN)
+    exchange.start("500 Oops", PLAIN, sys.exc_info())
 
     assert exchange.send([]) == [("respond", 500, b"Oops", FIELDS, b"")]
 

@@ -76,13 +76,13 @@ class HTTPExchange:
 
     __slots__ = ("_body_delivered", "_headers", "_phase", "_status", "_stream", "_trailers")
 
-    _headers: Iterable[tuple[bytes, bytes]]
+    _headers: Iterable[Any]
     _status: int
 
     def __init__(self, stream: HTTPStream) -> None:
         self._stream = stream
         self._phase = NOT_STARTED
-        self._trailers: list[tuple[bytes, bytes]] | None = None
+        self._trailers: list[Any] | None = None
         self._body_delivered = False
 
     # -- receive -----------------------------------------------------------------

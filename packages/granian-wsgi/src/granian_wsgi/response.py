@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
 
 from granian_core import LocalProtocolError
@@ -28,7 +27,6 @@ from granian_wsgi.files import FileWrapper, real_file
 if TYPE_CHECKING:
     from granian_core import BlockingStream, Fields
 
-ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None]
 Write: TypeAlias = Callable[[bytes], None]
 Status: TypeAlias = tuple[int, bytes | None]
 """Code and reason phrase; without one, the registered phrase is sent."""
@@ -182,14 +180,15 @@ class Responder:
         self._fields: Fields = []
         self._head_sent = False
 
-    def start_response(self, status: Any, headers: Any, exc_info: ExcInfo | None = None) -> Write:
+    def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Write:
         """Take the response's status and fields; nothing is sent yet.
 
         Args:
             status: Code and reason phrase, a str such as ``"200 OK"``.
             headers: Fields, a list of ``(str, str)`` tuples, without the hop-by-hop ones.
-            exc_info: Of the error that this response is about. It replaces what was
-                given before; if that has been sent already, the error is raised again.
+            exc_info: Of the error that this response is about, as from ``sys.exc_info()``. It
+                replaces what was given before; if that has been sent already, the error is
+                raised again.
 
         Returns:
             The ``write`` callable.
