@@ -8,5 +8,8 @@ from runpy import run_path
 
 _HERE = Path(__file__).resolve().parent
 _PLACES = (_HERE / "compile_hook.py", _HERE.parent / "granian-core" / "hatch_build.py")
+_FOUND = [str(place) for place in _PLACES if place.is_file()]
+if not _FOUND:
+    raise FileNotFoundError(f"{_PLACES[1]}: build in a checkout of all packages, or from the sdist")
 
-CompileHook = run_path(str(next(place for place in _PLACES if place.is_file())))["CompileHook"]
+CompileHook = run_path(_FOUND[0])["CompileHook"]

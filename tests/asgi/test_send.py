@@ -343,3 +343,22 @@ def test_requests_on_one_connection_follow_each_other() -> None:
 
 def test_trailers_announced_in_the_start_are_not_waited_for() -> None:
     assert request(answering(start(trailers=True), body(b"x"))).body == b"x"
+
+
+@pytest.mark.parametrize("more", [1, "yes", [0]])
+@pytest.mark.parametrize("last", [0, None, ""])
+def test_more_body_may_be_whatever_is_true_or_false(more: object, last: object) -> None:
+    pieces = [
+        {"type": "http.response.body", "body": b"a", "more_body": flag} for flag in (more, last)
+    ]
+
+    assert request(answering(start(), *pieces)).body == b"aa"
+
+
+@pytest.mark.parametrize(
+    "value", [b"text/Event", b"0123-E-is-the-sixth-of-these", b".....events" * 3]
+)
+def test_values_of_fields_may_be_bytearrays(value: bytes) -> None:
+    fields: list[object] = [(b"x-value", bytearray(value))]
+
+    assert request(answering(start(200, fields), body(b"a"))).header(b"x-value") == value

@@ -427,6 +427,28 @@ def test_submit_without_any_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert pool.shutdown(timeout=PATIENCE)
 
 
+def test_jobs_of_a_turn_wait_for_the_next_job_when_no_thread_can_start(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that was counted when they were submitted never came to be."""
+    pool, turn, seen = BlockingPool(2), Turn(), list[int]()
+    counted = _Worker((print, ()), 1, permanent=True)
+    pool._workers.add(counted)
+    for number in range(3):
+        pool.submit_soon(turn.loop, seen.append, number)
+    pool._workers.discard(counted)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_start)
+        turn.end()
+
+    assert (pool.threads, pool.queued, seen) == (0, 3, [])
+    assert "can't start new thread" in caplog.text
+    run_job(pool)
+    until(lambda: sorted(seen) == [0, 1, 2])
+    assert pool.shutdown(timeout=PATIENCE)
+
+
 def test_job_waits_for_a_thread_when_no_other_can_start(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from granian_core.blocking import BlockingStream as LoopStream
 from granian_core.channel import Channel
 from granian_core.http1.connection import HTTP1Connection
 from granian_core.http1.direct import HANDED_OVER
+from tests.compiled import interpreted
 from tests.core.loopback import (
     GET,
     PATIENCE,
@@ -211,6 +213,7 @@ def test_last_send_that_is_short_while_the_loop_comes_for_the_next_request(
     run(loop_name, main)
 
 
+@interpreted
 @both_loops
 def test_request_that_arrives_while_the_thread_ends_is_not_left_lying(loop_name: str) -> None:
     """Between the loop's look at the exchange and its holding back of the bytes."""
@@ -319,12 +322,14 @@ class Crowd:
 
     Attributes:
         kernels: Under each connection, in the order of their requests.
+        connections: Those, too.
     """
 
     def __init__(self, call: Callable[[BlockingStream], None]) -> None:
         self.app = Threaded(self._call, threads=1)
         self.app.prepare = self._prepare
         self.kernels: list[Kernel] = []
+        self.connections: list[HTTP1Connection] = []
         self.go = threading.Event()
         self._answer = call
 
@@ -334,10 +339,12 @@ class Crowd:
             dup = carrier(stream).dup
             assert dup is not None
             self.kernels.append(Kernel(dup))
+            self.connections.append(carrier(stream))
             carrier(stream).dup = self.kernels[-1]  # type: ignore[assignment]
 
     def _call(self, stream: BlockingStream) -> None:
         wait(self.go)
+        stream.began = inf  # a test may be slow
         self._answer(stream)
 
     async def gather(self, clients: list[Any]) -> None:
@@ -379,6 +386,86 @@ def test_large_response_leaves_from_the_thread_whoever_waits(loop_name: str) -> 
             for client in clients:
                 assert (await client.response())[1] == b"x" * HANDED_OVER
             assert [kernel.sends for kernel in crowd.kernels] == [1, 1]
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_response_leaves_from_the_thread_where_requests_take_long(loop_name: str) -> None:
+    """Or it would wait for the next one, which may keep the interpreter's lock."""
+
+    def call(stream: BlockingStream) -> None:
+        if stream.stream.path == "/0":
+            stream.began = 0.0
+        answer(stream)
+
+    async def main() -> None:
+        crowd = Crowd(call)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(3)]
+            await crowd.gather(clients)
+            for number, client in enumerate(clients):
+                assert (await client.response())[1] == b"/%d" % number
+            assert [kernel.sends for kernel in crowd.kernels] == [1, 1, 1]
+            assert crowd.app.pool.pace.calm_at > 0
+
+    run(loop_name, main)
+
+
+@both_loops
+@pytest.mark.parametrize(
+    "rest", [b"zz\r\n", b"", b"FIN"], ids=["malformed", "none of it", "cut short"]
+)
+def test_early_answer_that_waits_for_the_loop_is_not_lost(loop_name: str, rest: bytes) -> None:
+    """The loop may learn first that the body behind it is at fault, or that nothing follows."""
+    answered = threading.Event()
+
+    def call(stream: BlockingStream) -> None:
+        stream.respond(401, [], b"who?")
+        answered.set()
+
+    async def main() -> None:
+        crowd = Crowd(call)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(2)]
+            post = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+            clients[0].send(post)
+            await until(lambda: len(crowd.kernels) == 1)
+            clients[1].send(get("/1"))
+            await until(lambda: crowd.app.pool.queued == 1)
+            first = crowd.connections[0]
+            crowd.go.set()
+            wait(answered)  # the loop stands still
+            if rest == b"FIN":
+                first.eof_received()
+            elif rest:
+                first.data_received(rest)
+            head, body = await clients[0].response()
+            assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 401 Unauthorized", b"who?")
+            assert (await clients[1].response())[0].startswith(b"HTTP/1.1 401")
+
+    run(loop_name, main)
+
+
+@both_loops
+def test_response_that_waits_for_the_loop_survives_a_drain(loop_name: str) -> None:
+    answered = threading.Semaphore(0)
+
+    def call(stream: BlockingStream) -> None:
+        answer(stream)
+        answered.release()
+
+    async def main() -> None:
+        crowd = Crowd(call)
+        async with serving(crowd.app) as subject:
+            clients = [await subject.connect() for _ in range(3)]
+            await crowd.gather(clients)
+            for _ in clients:
+                assert answered.acquire(timeout=PATIENCE)
+            stopping = asyncio.ensure_future(subject.server.stop(PATIENCE))
+            for number, client in enumerate(clients):
+                assert (await client.response())[1] == b"/%d" % number
+            await stopping
 
     run(loop_name, main)
 

@@ -166,7 +166,7 @@ class HTTPExchange:
             body = event.get("body", b"")
             if type(body) is not bytes and not isinstance(body, (bytes, bytearray, memoryview)):
                 raise LocalProtocolError(UNSUPPORTED_MESSAGE)
-            more_body = event.get("more_body", False)
+            more_body = bool(event.get("more_body", False))
             if self._phase == HEAD_HELD and not more_body:
                 self._stream.respond(self._status, self._headers, body)
                 self._phase = FINISHED
@@ -266,7 +266,7 @@ class HTTPExchange:
             offset = tell() if tell is not None else os.lseek(fd, 0, os.SEEK_CUR)
         if count is None:
             count = max(0, os.fstat(fd).st_size - offset)
-        more_body = message.get("more_body", False)
+        more_body = bool(message.get("more_body", False))
         if self._phase == HEAD_HELD:
             headers = list(self._headers)
             if not more_body and not any(name.lower() == b"content-length" for name, _ in headers):
@@ -302,9 +302,11 @@ OUT_OF_PHASE_START = {
 """What a start message is told in a phase that takes none."""
 
 
-def is_event_stream(name: bytes, value: bytes) -> bool:
+def is_event_stream(name: Any, value: Any) -> bool:
     """Whether a field is a Content-Type of ``text/event-stream``, parameters aside."""
-    return value[: len(EVENT_STREAM)].lower() == EVENT_STREAM and name.lower() == b"content-type"
+    return bool(value[: len(EVENT_STREAM)].lower() == EVENT_STREAM) and (
+        bool(name.lower() == b"content-type")
+    )
 
 
 def _plain(message: object) -> dict[str, Any]:

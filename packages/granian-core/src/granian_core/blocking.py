@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from functools import partial
 from io import BufferedRandom, BufferedReader, FileIO
+from time import monotonic
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from granian_core import handover
@@ -25,10 +26,10 @@ from granian_core.stream import ABORTED, BODY_LOW_WATER, COMPLETE, PENDING, STAR
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sized
+    from collections.abc import Callable
 
     from granian_core.channel import Channel
-    from granian_core.pool import BlockingPool
+    from granian_core.pool import BlockingPool, Pace
     from granian_core.stream import Data, Headers, HTTPStream
 
 logger = logging.getLogger("_granian.serve")
@@ -61,8 +62,8 @@ class BlockingStream:
     Attributes:
         stream: The exchange; its request attributes may be read from the thread.
         gone: The thread has seen that the client left; the loop may not know yet.
-        backlog: What else waits for a thread like this one; it may be empty, and is looked
-            at only.
+        began: When the thread took it up, in monotonic seconds.
+        pace: How it goes with the requests beside it, if somebody knows.
     """
 
     __slots__ = (
@@ -74,15 +75,17 @@ class BlockingStream:
         "_rest",
         "_unmarked",
         "_untold",
-        "backlog",
+        "began",
         "gone",
+        "pace",
         "stream",
     )
 
     def __init__(self, stream: HTTPStream, channel: Channel, window: int = SEND_WINDOW) -> None:
         self.stream = stream
         self.gone = False
-        self.backlog: Sized = ()
+        self.began = 0.0
+        self.pace: Pace | None = None
         self._channel = channel
         self._rest = b""
         self._untold = 0
@@ -442,11 +445,12 @@ def run_blocking(
     stream.detached = True
     carrier = stream.carrier
     blocking = carrier.make_blocking(stream)
-    blocking.backlog = pool.backlog
+    blocking.pace = pool.pace
     pool.submit_soon(carrier.loop, _run, blocking, call)
 
 
 def _run(blocking: BlockingStream, call: Callable[[BlockingStream], None]) -> None:
+    blocking.began = monotonic()
     try:
         call(blocking)
     except BaseException as exc:

@@ -22,7 +22,7 @@ from granian_core.http2.fast import FastEngine as FastHTTP2Engine
 
 if TYPE_CHECKING:
     from granian_core.context import ConnectionContext
-    from granian_core.http1.contract import HTTP1Engine
+    from granian_core.http1.engine import BaseEngine
     from granian_core.http2.contract import HTTP2Engine
     from granian_core.settings import HTTP2Settings, HTTPMode, ServerConfig
     from granian_core.tls import TLSInfo
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("_granian.serve")
 
 
-def http1_engine_class(choice: str) -> type[HTTP1Engine]:
+def http1_engine_class(choice: str) -> type[BaseEngine]:
     """Return the HTTP/1.1 engine that a setting names."""
     if choice == "reference":
         from granian_core.http1.reference import ReferenceEngine  # noqa: PLC0415

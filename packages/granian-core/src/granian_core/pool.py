@@ -64,6 +64,21 @@ class _Worker:
         self.wake.release()
 
 
+class Pace:
+    """How the jobs of a pool go, for a thread that could leave work to its loop.
+
+    Attributes:
+        backlog: The jobs that wait for a thread; to be looked at only.
+        calm_at: When no long job will have been seen for a while, in monotonic seconds.
+    """
+
+    __slots__ = ("backlog", "calm_at")
+
+    def __init__(self, backlog: deque[Job]) -> None:
+        self.backlog = backlog
+        self.calm_at = 0.0
+
+
 class BlockingPool:
     """Threads for blocking calls: started on demand, reused, and let go when idle.
 
@@ -73,9 +88,6 @@ class BlockingPool:
         max_threads: Most threads at a time, at least 1; further jobs are queued.
         idle_timeout: Seconds after which an idle thread leaves. The first never does.
         name: Prefix of the threads' names.
-
-    Attributes:
-        backlog: The jobs that wait for a thread. To be looked at only: whether there are any.
     """
 
     def __init__(
@@ -90,7 +102,8 @@ class BlockingPool:
         self._name = name
         self._lock = threading.Lock()
         self._idle: list[_Worker] = []
-        self.backlog: deque[Job] = deque()
+        self._queue: deque[Job] = deque()
+        self.pace = Pace(self._queue)  # for `granian_core.blocking`
         self._batches: dict[asyncio.AbstractEventLoop, list[Job]] = {}
         self._workers: set[_Worker] = set()
         self._started = 0
@@ -110,7 +123,7 @@ class BlockingPool:
     @property
     def queued(self) -> int:
         """How many jobs wait for a thread."""
-        return len(self.backlog)
+        return len(self._queue)
 
     def submit(self, fn: Callable[..., object], *args: object) -> None:
         """Run ``fn(*args)`` on a thread of the pool, as soon as there is one.
@@ -124,7 +137,10 @@ class BlockingPool:
             if self._closed:
                 raise RuntimeError("the blocking pool is shut down")
             idle, fresh = self._place([(fn, args)])
-        self._set_going(idle, fresh)
+        for worker, job in idle:
+            worker.hand_over(job)
+        for worker in fresh:
+            self._start(worker)
 
     def submit_soon(
         self, loop: asyncio.AbstractEventLoop, fn: Callable[..., object], *args: object
@@ -132,7 +148,7 @@ class BlockingPool:
         """Like `submit`, together with whatever else this turn of the loop submits.
 
         Call it on *loop*. A job that was accepted runs, even if the pool is shut down
-        before the turn has ended.
+        before the turn has ended, unless the loop is closed before that.
 
         Raises:
             RuntimeError: See `submit`.
@@ -151,7 +167,10 @@ class BlockingPool:
         batch = self._batches.pop(loop)
         with self._lock:
             idle, fresh = self._place(batch)
-        self._set_going(idle, fresh)
+        for worker, job in idle:
+            worker.hand_over(job)
+        for worker in fresh:
+            self._start_or_keep(worker)
 
     def shutdown(self, wait: bool = True, timeout: float = 0.0) -> bool:
         """Take no more jobs, let idle threads go, and finish what is queued.
@@ -198,15 +217,19 @@ class BlockingPool:
                 self._workers.add(worker)
                 fresh.append(worker)
             else:
-                self.backlog.append(job)
+                self._queue.append(job)
         return idle, fresh
 
-    def _set_going(self, idle: list[tuple[_Worker, Job]], fresh: list[_Worker]) -> None:
-        """Hand over, and start, what `_place` has found; without the lock."""
-        for worker, job in idle:
-            worker.hand_over(job)
-        for worker in fresh:
+    def _start_or_keep(self, worker: _Worker) -> None:
+        """Start a thread; if there is none at all, its job waits for the thread of the next one."""
+        job = worker.job
+        assert job is not None  # nobody has run to take it
+        try:
             self._start(worker)
+        except RuntimeError as exc:  # whoever submitted it is past being told
+            with self._lock:
+                self._queue.appendleft(job)
+            logger.error("Cannot start a blocking thread (none is running): %s", exc)
 
     def _start(self, worker: _Worker) -> None:
         thread = threading.Thread(
@@ -227,7 +250,7 @@ class BlockingPool:
                 raise exc
             idle = self._idle.pop() if self._idle else None
             if idle is None:
-                self.backlog.append(job)
+                self._queue.append(job)
             threads = len(self._workers)
         if idle is not None:
             idle.hand_over(job)
@@ -235,7 +258,7 @@ class BlockingPool:
 
     def _work(self, worker: _Worker) -> None:
         name_thread(threading.current_thread().name)
-        lock, idle, queue = self._lock, self._idle, self.backlog
+        lock, idle, queue = self._lock, self._idle, self._queue
         job = worker.job
         while job is not None:
             worker.job = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from granian_wsgi.environ import Environ
+from granian_wsgi.errors import RequestBodyError
 from granian_wsgi.files import FileWrapper
-from granian_wsgi.input import Input, RequestBodyError
+from granian_wsgi.input import Input
 from granian_wsgi.interface import WSGIApplication, WSGIInterface, wsgi
 from granian_wsgi.proxies import wrap_wsgi_with_proxy_headers
 

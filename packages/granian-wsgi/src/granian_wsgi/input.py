@@ -12,16 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from granian_core import ClientDisconnected
+from granian_wsgi.errors import RequestBodyError
 
 if TYPE_CHECKING:
     from granian_core import BlockingStream
-
-
-class RequestBodyError(ClientDisconnected, OSError):
-    """The request body will not be complete any more.
-
-    An `OSError`, because that is what frameworks expect of a file they read from.
-    """
 
 
 class Input:

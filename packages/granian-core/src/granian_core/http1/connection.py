@@ -23,8 +23,8 @@ from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
 from granian_core.addresses import transport_address
-from granian_core.http1.contract import BODY, CUT_SHORT, HEAD, HTTP1Engine
-from granian_core.http1.direct import make_blocking_stream
+from granian_core.http1.contract import BODY, CUT_SHORT, HEAD
+from granian_core.http1.direct import HAS_GIL, make_blocking_stream
 from granian_core.http1.lifetime import (
     BODY_FULL,
     NO_PERMIT,
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from granian_core.blocking import BlockingStream
     from granian_core.context import ConnectionContext
+    from granian_core.http1.engine import BaseEngine
     from granian_core.tls import TLSInfo
     from granian_core.websocket.stream import WebSocketStream
 
@@ -72,7 +73,7 @@ class HTTP1Connection(HTTP1Lifetime):
     def __init__(
         self,
         context: ConnectionContext,
-        engine_class: type[HTTP1Engine],
+        engine_class: type[BaseEngine],
         scheme: str = "http",
         tls: TLSInfo | None = None,
     ) -> None:
@@ -81,7 +82,7 @@ class HTTP1Connection(HTTP1Lifetime):
         self._max_body = config.limits.max_body_size
         # The context's own method: one call less for every request.
         self.application_done = context.application_done
-        self.engine: HTTP1Engine = engine_class(self, config.http1, config.limits)
+        self.engine = engine_class(self, config.http1, config.limits)
         self.tls = tls
         self.server: Address | None = None
         self.handed_off = False
@@ -346,6 +347,11 @@ class HTTP1Connection(HTTP1Lifetime):
                 self._refuse(status, reason)
             return
         with self._locked():
+            if self.handed_off and stream.phase == COMPLETE:
+                # Its answer is about to leave, and is the last one: `finish_from_thread`.
+                self._keep_alive = False
+                self.engine.close()
+                return
             pending = stream.phase == PENDING
             stream.feed_disconnect()
         self.stream = None
@@ -481,7 +487,7 @@ class HTTP1Connection(HTTP1Lifetime):
         if stream is None or stream.phase != COMPLETE:
             return
         lock = self.lock
-        if lock is not None and lock.locked():
+        if lock is not None and (not HAS_GIL or lock.locked()):
             with lock:  # it marks first and sends then, and is still about it
                 pass
         if not self.handed_off:

@@ -11,9 +11,11 @@ itself when nothing can come in between:
 - what the kernel does not take at once goes to the loop, and so does everything
   after it.
 
-Where other requests wait for the thread, a small response goes to the loop, too: the loop
-then sends what has gathered while the thread goes on without letting go of the interpreter's
-lock, which it would have to fight for after each send.
+Where other requests wait for the thread, a small response goes to the loop, too: the thread
+goes on without letting go of the interpreter's lock, which it would have to fight for after
+each send, and the loop sends what has gathered when its turn comes. That is soon where each
+request takes microseconds. One that computes for long would keep the answers before it
+waiting: as long as there are such requests, each answer leaves from its thread.
 
 A thread first marks the exchange complete and then sends, both under the lock. The
 loop needs no wake-up for that: it notices when the next request arrives
@@ -25,7 +27,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from granian_core.blocking import BlockingStream
@@ -41,6 +45,12 @@ logger = logging.getLogger("_granian.http1")
 
 HANDED_OVER: Final = 16_384
 """Bytes of a response up to which giving it to the loop is cheaper than letting go of the lock."""
+LONG: Final = 0.001
+"""Seconds to a response, above which others should not have to wait for such a request."""
+CALM: Final = 1.0
+"""Seconds without one, after which the loop may send again."""
+HAS_GIL: Final = bool(getattr(sys, "_is_gil_enabled", lambda: True)())
+"""Without that lock there is nothing to fight for."""
 
 
 def make_blocking_stream(
@@ -175,7 +185,7 @@ class DirectStream(BlockingStream):
             if stream.phase > STARTED:
                 return  # the client left meanwhile
             stream.mark_complete(status)
-            if (self.backlog or self._channel.awake) and len(data) <= HANDED_OVER:
+            if self._may_leave_to_loop(len(data)):
                 rest = data
             else:
                 sent = self._try_send(data) if data else 0
@@ -184,6 +194,18 @@ class DirectStream(BlockingStream):
                 connection.handed_off = True
         if rest or connection.needs_loop():
             self._channel.post(connection.finish_from_thread, stream, rest)
+
+    def _may_leave_to_loop(self, size: int) -> bool:
+        """Whether others wait for the thread, or the loop is on its way; and nothing for long."""
+        pace = self.pace
+        if pace is None or not HAS_GIL:
+            return False
+        now = monotonic()
+        if now - self.began > LONG:
+            pace.calm_at = now + CALM
+            return False
+        crowded = len(pace.backlog) > 0 or self._channel.awake
+        return crowded and size <= HANDED_OVER and now >= pace.calm_at
 
     def _try_send(self, data: bytes) -> int:
         """Send what the kernel takes now; the caller holds the lock."""

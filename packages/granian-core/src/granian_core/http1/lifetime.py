@@ -12,7 +12,7 @@ import time
 from math import inf
 from typing import TYPE_CHECKING, Final
 
-from granian_core.http1.contract import BODY, HEAD
+from granian_core.http1.contract import BODY, CLOSED, HEAD
 from granian_core.http1.output import HTTP1Output
 from granian_core.http1.phase import BUSY, GONE, HEAD_PHASE, IDLE, LINGER, UNREAD
 from granian_core.http1.response import simple_response
@@ -122,7 +122,8 @@ class HTTP1Lifetime(HTTP1Output):
 
     def _leave(self) -> None:
         """Close after the last response; linger if the peer may still be sending."""
-        if self.engine.buffered or self.engine.state in (BODY, HEAD):
+        # CLOSED: it has sent what nobody reads on from.
+        if self.engine.buffered or self.engine.state in (BODY, HEAD, CLOSED):
             self._linger()
         else:
             self._close()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import threading
 
     from granian_core.context import ConnectionContext
-    from granian_core.http1.contract import HTTP1Engine
+    from granian_core.http1.engine import BaseEngine
     from granian_core.stream import Address, Headers, HTTPStream
 
 logger = logging.getLogger("_granian.http1")
@@ -90,7 +90,8 @@ class HTTP1Output:
     )
 
     transport: asyncio.Transport
-    engine: HTTP1Engine
+    # Not the protocol that it fulfils: compiled, the attributes of a class are at hand.
+    engine: BaseEngine
 
     def __init__(self, context: ConnectionContext, scheme: str) -> None:
         config = context.config
