@@ -206,6 +206,7 @@ def test_the_lifespan_runs_once_on_either_side(framework: str) -> None:
     pytest.importorskip(framework)
 
     with serving(f"tests.e2e.apps.asgi_{framework}:app") as server:
+        server.log.wait_for("lifespan startup")  # who reads the pipe may be behind
         assert server.log.text.count("lifespan startup") == 1
         assert "lifespan shutdown" not in server.log.text
         assert server.stop() == 0
